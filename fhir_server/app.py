@@ -1,0 +1,91 @@
+"""The one place where the parts meet: settings, definitions, pool and routes become an ASGI application.
+
+https://hl7.org/fhir/R4/http.html; the pages beside the FHIR base are FastAPI's, the base itself is rest/endpoint.py.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+
+from fhir_server.interactions.context import Context
+from fhir_server.rest.openapi import openapi
+from fhir_server.rest.endpoint import Endpoint, accepts
+from fhir_server.rest.health import health_routes
+from fhir_server.search.parameter import r4_parameters
+from fhir_server.settings import Settings
+from fhir_server.store.changes import KnownShapes
+from fhir_server.store.pool import Pool
+from fhir_server.store.resources import Types
+from fhir_server.validation import structural_issues
+from profiles.definitions import r4
+
+PREFIX = b"/fhir"
+TENANT = 1  # the one tenant there is so far; every key and row carries it
+
+
+class Application(FastAPI):
+    """FastAPI with the FHIR base answered before its router."""
+
+    fhir: Endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and accepts(scope, PREFIX):
+            await self.fhir(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def create_app(settings: Settings | None = None) -> Application:
+    """The application; its database is MEDICONNECT_DATABASE_URL, migrated already."""
+    settings = settings or Settings()
+    logging.getLogger("mediconnect").setLevel(settings.log_level.upper())
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        pool = pool_of(settings)
+        await pool.open()
+        try:
+            app.state.context = await context_of(settings, pool)
+            yield
+        finally:
+            await pool.close()
+
+    app = Application(title="MediConnect", docs_url="/docs", redoc_url=None, lifespan=lifespan)
+    app.fhir = Endpoint(PREFIX, lambda: app.state.context)
+    app.include_router(health_routes(lambda: app.state.context))
+    app.openapi = lambda: openapi(settings)  # type: ignore[method-assign]  # FastAPI's documented way to replace it
+    return app
+
+
+def pool_of(settings: Settings) -> Pool:
+    """The pool of one process, not yet open."""
+    return Pool(
+        settings.database_url,
+        tenant=TENANT,
+        size=settings.pool_size,
+        timeout=settings.pool_timeout,
+        statement_timeout=settings.statement_timeout,
+    )
+
+
+async def context_of(settings: Settings, pool: Pool) -> Context:
+    """What the interactions of this process work with; the pool is open."""
+    async with pool.connection() as conn:
+        types = await Types.load(conn)
+        row = await (await conn.execute("SELECT value FROM secret WHERE name = 'page'")).fetchone()
+    assert row is not None, "written by migrate"
+    return Context(
+        settings=settings,
+        definitions=r4(),
+        parameters=r4_parameters(),
+        validate=structural_issues,
+        pool=pool,
+        types=types,
+        shapes=KnownShapes(),
+        page_key=bytes(row[0]),
+        tenant=TENANT,
+        base=settings.fhir_base,
+    )

@@ -1,0 +1,117 @@
+"""capabilities: what this server does, computed from its registries.
+
+https://hl7.org/fhir/R4/http.html#capabilities and https://hl7.org/fhir/R4/capabilitystatement.html
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any
+
+from fhir_server.interactions.context import Context
+from fhir_server.json import dump_json
+from fhir_server.search.parameter import Parameter, Parameters
+
+RELEASED = "2026-11-21"
+FORMATS = ("json", "xml", "application/fhir+json", "application/fhir+xml")
+PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
+TYPE_INTERACTIONS = (
+    "read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type",
+)  # fmt: skip
+SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system", "search-system")
+MODES = ("full", "normative", "terminology")
+
+
+@lru_cache(maxsize=16)
+def _cached(context_key: tuple[str, bool, str], parameters: Parameters, types: tuple[str, ...]) -> bytes:
+    base, create_on_update, conditional_delete = context_key
+    rest = {
+        "mode": "server",
+        "documentation": "All R4 resource types, with every interaction and every search parameter of the specification.",
+        "security": {
+            "cors": True,
+            "description": "Open: this server runs without access control and must not hold real patients' data.",
+        },
+        "resource": [_resource(name, parameters, create_on_update, conditional_delete) for name in types],
+        "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
+        "searchParam": _parameters(
+            one for code, one in sorted(parameters.of("Resource").items()) if code.startswith("_") and one.type != "special"
+        ),
+    }
+    if not rest["searchParam"]:
+        del rest["searchParam"]
+    return dump_json(_statement(base, rest))
+
+
+def _statement(base: str, rest: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "resourceType": "CapabilityStatement",
+        "id": "mediconnect",
+        "url": f"{base}/metadata",
+        "version": version("mediconnect"),
+        "name": "MediConnect",
+        "title": "MediConnect FHIR server",
+        "status": "active",
+        "experimental": False,
+        "date": RELEASED,
+        "publisher": "MediConnect",
+        "kind": "instance",
+        "software": {"name": "MediConnect", "version": version("mediconnect")},
+        "implementation": {"description": "MediConnect FHIR server", "url": base},
+        "fhirVersion": "4.0.1",
+        "format": list(FORMATS),
+        "patchFormat": list(PATCH_FORMATS),
+        "rest": [rest],
+    }
+
+
+def _resource(name: str, parameters: Parameters, create_on_update: bool, conditional_delete: str) -> dict[str, Any]:
+    own = parameters.of(name)
+    references = sorted(code for code, one in own.items() if one.type == "reference" and one.paths)
+    stated: dict[str, Any] = {
+        "type": name,
+        "profile": f"http://hl7.org/fhir/StructureDefinition/{name}",
+        "interaction": [{"code": code} for code in TYPE_INTERACTIONS],
+        "versioning": "versioned-update",
+        "readHistory": True,
+        "updateCreate": create_on_update,
+        "conditionalCreate": True,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": True,
+        "conditionalDelete": conditional_delete,
+        "referencePolicy": ["literal", "logical", "local"],
+        "searchInclude": ["*", *(f"{name}:{code}" for code in references)],
+        "searchRevInclude": _referring(name, parameters),
+        "searchParam": _parameters(one for _, one in sorted(own.items())),
+    }
+    return {key: value for key, value in stated.items() if value != []}
+
+
+def _parameters(parameters: Iterable[Parameter]) -> list[dict[str, Any]]:
+    return [
+        {"name": one.code, "definition": one.url, "type": one.type}
+        for one in parameters
+        if one.paths or one.roots or one.code in ("_id", "_lastUpdated")
+    ]
+
+
+@lru_cache(maxsize=1)
+def _sources(parameters: Parameters, types: tuple[str, ...]) -> dict[str, list[str]]:
+    """For each type, the parameters of all types that may refer to it."""
+    found: dict[str, list[str]] = {name: [] for name in types}
+    for source in types:
+        for code, one in parameters.of(source).items():
+            if one.type == "reference" and one.paths:
+                for target in one.targets:
+                    found.get(target, []).append(f"{source}:{code}")
+    return found
+
+
+def _referring(name: str, parameters: Parameters) -> list[str]:
+    return sorted(_sources(parameters, parameters.resource_types).get(name, []))
+
+
+def capabilities(context: Context) -> bytes:
+    """The CapabilityStatement's text; made once for a set of registries and settings."""
+    key = (context.base, context.settings.create_on_update, context.settings.conditional_delete)
+    return _cached(key, context.parameters, context.parameters.resource_types)

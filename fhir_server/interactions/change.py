@@ -1,0 +1,225 @@
+"""Creates, updates, patches and deletes, one or a bundle full: current versions in, new versions out.
+
+https://hl7.org/fhir/R4/http.html#create, #update, #patch, #delete and #concurrency
+"""
+
+import re
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fhir_server.interactions.context import Context
+from fhir_server.outcome import Refusal, refuse
+from fhir_server.json import dump_json, parse_json
+from fhir_server.search.index import extract
+from fhir_server.search.key import key, reference_key
+from fhir_server.store.changes import EMPTY, Write, write
+from fhir_server.store.resources import Current, current
+from fhir_server.store.rows import Rows
+
+ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(slots=True)
+class Change:
+    """What is to become of one resource.
+
+    `resource` is the new content of a create or update, `patch` makes it from the current one, neither means delete.
+    `fresh`: the id was allocated here, so nothing can be stored under it. `if_match`: the version that must be current.
+    """
+
+    type: str
+    id: str
+    resource: dict[str, Any] | None = None
+    patch: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    fresh: bool = False
+    if_match: str | None = None
+    if_none_match: bool = False
+    place: str = ""  # where in a Bundle this stands, for refusals
+
+    @property
+    def deletes(self) -> bool:
+        return self.resource is None and self.patch is None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a change came to. `changed` is False where the stored version already said the same."""
+
+    type: str
+    id: str
+    version: int
+    written: datetime | None
+    content: bytes | None
+    created: bool
+    changed: bool
+
+
+def new_id() -> str:
+    """An id for a resource that the server names."""
+    return str(uuid.uuid4())
+
+
+async def apply(context: Context, changes: Sequence[Change], *, lock: bool) -> list[Stored]:
+    """Writes the changes in one statement and returns what each came to, in order.
+
+    Raises the refusal of the first change that cannot be; then nothing is written. `lock` keeps other writers away
+    between reading the current versions and writing (inside a transaction); without it a lost race raises MC001.
+    """
+    known = await _current(context, changes, lock=lock)
+    now = datetime.now(UTC)
+    planned = [_placed(context, change, known.get((context.type_code(change.type), change.id)), now) for change in changes]
+    writes = [step for _, step in planned if step is not None]
+    if writes:
+        await write(context.conn, context.tenant, writes, context.shapes)
+    return [stored for stored, _ in planned]
+
+
+async def _current(context: Context, changes: Sequence[Change], *, lock: bool) -> dict[tuple[int, str], Current]:
+    targets = [(context.type_code(change.type), change.id) for change in changes if not change.fresh]
+    return await current(context.conn, context.tenant, targets, lock=lock) if targets else {}
+
+
+def _placed(context: Context, change: Change, known: Current | None, now: datetime) -> tuple[Stored, Write | None]:
+    try:
+        return _plan(context, change, known, now)
+    except Refusal as refusal:
+        raise refusal.at(change.place) if change.place else refusal from None
+
+
+def _plan(context: Context, change: Change, known: Current | None, now: datetime) -> tuple[Stored, Write | None]:
+    _check_preconditions(change, known)
+    if change.deletes:
+        return _plan_delete(context, change, known, now)
+    resource = _content(context, change, known)
+    _check_identity(context, change, resource)
+    issues = context.validate(resource)
+    if any(issue.severity in ("error", "fatal") for issue in issues):
+        raise Refusal(issues, status=422 if change.patch else None)
+    return _plan_content(context, change, known, resource, now)
+
+
+def _check_preconditions(change: Change, known: Current | None) -> None:
+    if change.if_match is not None and (known is None or str(known.version) != change.if_match):
+        have = f"version {known.version} is current" if known else "it does not exist"
+        raise refuse("conflict", f"If-Match asks for version {change.if_match} of {_name(change)}, but {have}", status=412)
+    if change.if_none_match and known is not None and not known.deleted:
+        raise refuse("conflict", f"{_name(change)} exists already, and If-None-Match: * forbids it", status=412)
+
+
+def _name(change: Change) -> str:
+    return f"{change.type}/{change.id}"
+
+
+def _content(context: Context, change: Change, known: Current | None) -> dict[str, Any]:
+    if change.patch is None:
+        assert change.resource is not None
+        if known is None and not change.fresh and not context.settings.create_on_update:
+            raise refuse("not-supported", f"{_name(change)} does not exist and clients may not choose ids", status=405)
+        return change.resource
+    if known is None:
+        raise refuse("not-found", f"{_name(change)} is not known")
+    if known.content is None:
+        raise refuse("deleted", f"{_name(change)} was deleted")
+    return change.patch(parse_json(known.content))
+
+
+def _check_identity(context: Context, change: Change, resource: dict[str, Any]) -> None:
+    stated = resource.get("resourceType")
+    if stated != change.type:
+        raise refuse("invalid", f"the resource is of type {stated}, the request is for {change.type}", "resourceType")
+    if not change.fresh and resource.get("id") != change.id:
+        raise refuse("invalid", f"the resource's id is {resource.get('id')!r}, the request's is '{change.id}'", "id")
+
+
+def _plan_delete(context: Context, change: Change, known: Current | None, now: datetime) -> tuple[Stored, Write | None]:
+    if known is None or known.deleted:
+        version, written = (known.version, known.written) if known else (0, None)
+        return Stored(change.type, change.id, version, written, None, created=False, changed=False), None
+    written = _later(now, known)
+    step = Write(
+        known.pk, context.type_code(change.type), change.id, 0, known.version + 1, written, "D", None, 0,
+        EMPTY, _rows(context, known),
+    )  # fmt: skip
+    return Stored(change.type, change.id, step.version, written, None, created=False, changed=True), step
+
+
+def _plan_content(
+    context: Context, change: Change, known: Current | None, resource: dict[str, Any], now: datetime
+) -> tuple[Stored, Write | None]:
+    if known is not None and known.content is not None:
+        same = dump_json(stamped(resource, change.id, known.version, known.written))
+        if same == known.content:
+            return Stored(change.type, change.id, known.version, known.written, same, created=False, changed=False), None
+    version, written = (known.version + 1, _later(now, known)) if known else (1, _milliseconds(now))
+    stamped_resource = stamped(resource, change.id, version, written)
+    content = dump_json(stamped_resource)
+    step = _write(context, change, known, stamped_resource, content, version, written)
+    created = known is None or known.deleted
+    return Stored(change.type, change.id, version, written, content, created=created, changed=True), step
+
+
+def _write(
+    context: Context, change: Change, known: Current | None, resource: dict[str, Any], content: bytes,
+    version: int, written: datetime,
+) -> Write:  # fmt: skip
+    rows = extract(resource, context.parameters, context.tenant)
+    old = _rows(context, known) if known is not None and known.content is not None else EMPTY
+    method = "P" if change.patch else "C" if known is None or known.deleted else "U"
+    return Write(
+        pk=known.pk if known else 0,
+        type=context.type_code(change.type),
+        id=change.id,
+        reference=reference_key(context.tenant, f"{change.type}/{change.id}"),
+        version=version,
+        written=written,
+        method=method,
+        content=content,
+        shape=shape_of(context.tenant, change.type, rows),
+        added=rows.without(old) if old is not EMPTY else rows,
+        removed=old.without(rows) if old is not EMPTY else EMPTY,
+    )
+
+
+def shape_of(tenant: int, resource_type: str, rows: Rows) -> int:
+    """The id of the set of paths that a resource has values for."""
+    return key(tenant, resource_type, "", "shape", *map(str, sorted(rows.paths)))
+
+
+def _rows(context: Context, known: Current) -> Rows:
+    """The rows that the stored version has in the index."""
+    assert known.content is not None
+    return extract(parse_json(known.content), context.parameters, context.tenant)
+
+
+def _milliseconds(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _later(now: datetime, known: Current) -> datetime:
+    """Now, but after the version before, also when the clock was set back."""
+    return max(_milliseconds(now), known.written + MILLISECOND)
+
+
+def instant(moment: datetime) -> str:
+    """The instant as it stands in meta.lastUpdated: UTC with milliseconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def stamped(resource: dict[str, Any], resource_id: str, version: int, written: datetime) -> dict[str, Any]:
+    """The resource with id, meta.versionId and meta.lastUpdated of the server; all else, order included, as it came."""
+    meta = resource.get("meta") if isinstance(resource.get("meta"), dict) else {}
+    stamped_meta = {**meta, "versionId": str(version), "lastUpdated": instant(written)}
+    if "id" in resource and "meta" in resource:
+        return {**resource, "id": resource_id, "meta": stamped_meta}
+    content: dict[str, Any] = {}
+    for name, value in resource.items():
+        content[name] = resource_id if name == "id" else stamped_meta if name == "meta" else value
+        if name == "resourceType" and "id" not in resource:
+            content["id"] = resource_id
+        if "meta" not in resource and "meta" not in content and "id" in content:
+            content["meta"] = stamped_meta
+    return content

@@ -1,0 +1,64 @@
+"""Conditional interactions: criteria in place of an id, safe when many clients ask at once.
+
+https://hl7.org/fhir/R4/http.html#ccreate, #cond-update, #cond-patch and #cond-delete
+"""
+
+from collections.abc import Iterable, Sequence
+from urllib.parse import parse_qsl
+
+from fhir_server.interactions.context import Context
+from fhir_server.outcome import refuse
+from fhir_server.search.execute import Search
+from fhir_server.search.key import key
+from fhir_server.search.parse import RESULT, parse
+from fhir_server.search.query import Query
+from fhir_server.search.types.context import Context as SearchContext
+
+Pairs = Sequence[tuple[str, str]]
+NOT_CRITERIA = frozenset(("_format", "_pretty", *RESULT))
+
+
+def criteria_of(text: str) -> Pairs:
+    """The criteria of an If-None-Exist header, a conditional reference or an entry's url: `a=b&c=d`, `?` in front allowed."""
+    pairs = parse_qsl(text.removeprefix("?"), keep_blank_values=True, strict_parsing=bool(text.strip("?")))
+    return [(name, value) for name, value in pairs if name not in NOT_CRITERIA]
+
+
+def query_of(context: Context, resource_type: str, pairs: Pairs) -> Query:
+    """The Query of the criteria; always strict, and never empty: 412 where nothing selects."""
+    context.type_code(resource_type)
+    if not any(value for _, value in pairs):
+        raise refuse("conflict", f"criteria are needed to select a {resource_type}, none were given", status=412)
+    return parse((resource_type,), pairs, context.parameters, search_context(context))
+
+
+def search_context(context: Context) -> SearchContext:
+    """What the search types must know of this request."""
+    return SearchContext(tenant=context.tenant, base=context.base)
+
+
+async def find(context: Context, resource_type: str, pairs: Pairs, limit: int = 2) -> list[str]:
+    """The ids of the first resources that the criteria select."""
+    query = query_of(context, resource_type, pairs)
+    search = Search(context.conn, context.tenant, context.types, context.parameters)
+    return [resource_id for _, resource_id in await search.first(query, limit)]
+
+
+async def find_one(context: Context, resource_type: str, pairs: Pairs) -> str | None:
+    """The id of the one resource that the criteria select, None where there is none; 412 where there are more."""
+    ids = await find(context, resource_type, pairs)
+    if len(ids) > 1:
+        raise refuse("multiple-matches", f"the criteria select more than one {resource_type}; narrow them")
+    return ids[0] if ids else None
+
+
+def lock_key(tenant: int, resource_type: str, pairs: Pairs) -> int:
+    """The same for the same criteria, in whatever order."""
+    return key(tenant, resource_type, "", "criteria", *(part for pair in sorted(pairs) for part in pair))
+
+
+async def lock(context: Context, keys: Iterable[int]) -> None:
+    """Holds the criteria until the transaction ends, over all processes: who asks the same waits, then sees the result."""
+    wanted = sorted(set(keys))
+    if wanted:
+        await context.conn.execute("SELECT pg_advisory_xact_lock(k) FROM unnest($1::int8[]) AS k", (wanted,))

@@ -1,0 +1,83 @@
+"""What every interaction works with: settings, definitions, the tenant and the way to the database.
+
+https://hl7.org/fhir/R4/http.html#general
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+from fhir_server.outcome import Issue, did_you_mean, refuse
+from fhir_server.search.parameter import Parameters
+from fhir_server.settings import Settings
+from fhir_server.store.changes import KnownShapes
+from fhir_server.store.pool import Connection, Pool
+from fhir_server.store.resources import Types
+from profiles.definitions import Definitions
+
+T = TypeVar("T")
+
+
+class Validator(Protocol):
+    """Says what is wrong with a resource before it is stored."""
+
+    def __call__(self, resource: dict[str, Any]) -> list[Issue]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One server, as seen by one tenant; `pinned` is the connection of the transaction that is under way, if any."""
+
+    settings: Settings
+    definitions: Definitions
+    parameters: Parameters
+    validate: Validator
+    pool: Pool
+    types: Types
+    shapes: KnownShapes
+    page_key: bytes
+    tenant: int
+    base: str
+    pinned: Connection | None = None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """The pinned connection, else one of the pool: no request ever holds two."""
+        if self.pinned is not None:
+            yield self.pinned
+            return
+        async with self.pool.connection() as conn:
+            yield conn
+
+    async def attempt(self, work: Callable[["Context"], Awaitable[T]]) -> T:
+        """`work` with a pinned connection in autocommit, again where a race was lost; inside a transaction, just once."""
+        if self.pinned is not None:
+            return await work(self)
+        return await self.pool.attempt(lambda conn: work(replace(self, pinned=conn)))
+
+    async def transact(self, work: Callable[["Context"], Awaitable[T]]) -> T:
+        """`work` in one transaction, all of it again where a race was lost; inside a transaction, as part of it."""
+        if self.pinned is not None:
+            return await work(self)
+        return await self.pool.transact(lambda conn: work(replace(self, pinned=conn)))
+
+    @property
+    def conn(self) -> Connection:
+        """The pinned connection of `attempt` or `transact`."""
+        assert self.pinned is not None, "only inside attempt or transact"
+        return self.pinned
+
+    def type_code(self, resource_type: str) -> int:
+        """The number of a resource type; refuses what is no R4 resource type."""
+        code = self.types.code.get(resource_type)
+        if code is None:
+            raise unknown_type(self, resource_type)
+        return code
+
+
+def unknown_type(context: Context, name: str) -> Exception:
+    """The refusal of a path or resource whose type R4 does not have."""
+    return refuse(
+        "not-supported", f"'{name}' is not an R4 resource type{did_you_mean(name, context.types.code)}", status=404
+    )

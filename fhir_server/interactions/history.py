@@ -1,0 +1,138 @@
+"""history of one resource, of a type, of everything: the event log, newest first.
+
+https://hl7.org/fhir/R4/http.html#history
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import LiteralString
+
+from psycopg import AsyncCursor
+
+from fhir_server.interactions.change import instant
+from fhir_server.interactions.context import Context
+from fhir_server.outcome import refuse
+from fhir_server.search.bundle import quoted
+from fhir_server.search.fragment import Fragment, join, sql
+
+METHODS = {"C": "POST", "U": "PUT", "P": "PATCH", "D": "DELETE"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which history: of an instance (type and id), a type, or all; since and at as FHIR has them; after `seq`."""
+
+    type: str | None
+    id: str | None
+    count: int
+    since: datetime | None = None
+    at: tuple[datetime, datetime] | None = None  # [from, to)
+    after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One version as an entry of a history."""
+
+    seq: int
+    type: int
+    id: str
+    version: int
+    written: datetime
+    method: str
+    content: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """A page of a history; total is known where the first page holds all."""
+
+    events: tuple[Event, ...]
+    total: int | None
+    following: int | None
+
+
+async def history(context: Context, asked: Asked) -> Events:
+    """The page asked for; 404 for an id that was never used."""
+    async with context.connection() as conn:
+        cursor = AsyncCursor(conn)
+        statement = _statement(context, asked)
+        await cursor.execute(statement.text, statement.parameters, binary=True)
+        rows = await cursor.fetchall()
+        if asked.id is not None and not rows and not await _was_used(context, cursor, asked):
+            raise refuse("not-found", f"{asked.type}/{asked.id} is not known")
+    more = len(rows) > asked.count
+    events = tuple(Event(*row) for row in rows[: asked.count])
+    total = len(events) if not more and asked.after is None else await _count(context, asked)
+    return Events(events, total, events[-1].seq if more and events else None)
+
+
+async def _was_used(context: Context, cursor: AsyncCursor[tuple[object, ...]], asked: Asked) -> bool:
+    assert asked.type is not None
+    await cursor.execute(
+        "SELECT 1 FROM resource WHERE tenant = %s AND type = %s AND id = %s",
+        (context.tenant, context.type_code(asked.type), asked.id),
+    )
+    return await cursor.fetchone() is not None
+
+
+async def _count(context: Context, asked: Asked) -> int | None:
+    """How many versions there are; only for one instance, where counting is cheap."""
+    if asked.id is None:
+        return None
+    async with context.connection() as conn:
+        where = _where(context, asked, paged=False)
+        cursor = AsyncCursor(conn)
+        await cursor.execute((sql("SELECT count(*) FROM version v WHERE ") + where).text, where.parameters)
+        row = await cursor.fetchone()
+    return int(row[0]) if row else None
+
+
+_COLUMNS: LiteralString = "SELECT v.seq, v.type, v.id, v.version, v.written, v.method::text, v.content FROM version v WHERE "
+
+
+def _statement(context: Context, asked: Asked) -> Fragment:
+    where = _where(context, asked, paged=True)
+    return sql(_COLUMNS) + where + sql(" ORDER BY v.seq DESC LIMIT %s", asked.count + 1)
+
+
+def _where(context: Context, asked: Asked, *, paged: bool) -> Fragment:
+    parts = [sql("v.tenant = %s", context.tenant)]
+    if asked.type is not None:
+        parts.append(sql("v.type = %s", context.type_code(asked.type)))
+    if asked.id is not None:
+        parts.append(
+            sql("v.pk = (SELECT r.pk FROM resource r WHERE r.tenant = %s", context.tenant)
+            + sql(" AND r.type = %s AND r.id = %s)", context.type_code(asked.type or ""), asked.id)
+        )
+    if asked.since is not None:
+        parts.append(sql("v.written >= %s", asked.since))
+    if asked.at is not None:
+        parts.append(_current_at(asked.at))
+    if paged and asked.after is not None:
+        parts.append(sql("v.seq < %s", asked.after))
+    return join(" AND ", parts)
+
+
+def _current_at(span: tuple[datetime, datetime]) -> Fragment:
+    """That the version was current at some time in the span: written before its end, not replaced before its start."""
+    start, end = span
+    return sql("v.written < %s", end) + sql(
+        " AND NOT EXISTS (SELECT FROM version n WHERE n.pk = v.pk AND n.version = v.version + 1 AND n.written <= %s)", start
+    )
+
+
+def entry(context: Context, event: Event, content: bytes | None) -> bytes:
+    """The event as a Bundle entry; `content` is its resource as it goes out."""
+    name = context.types.name[event.type]
+    parts = [b'{"fullUrl":', quoted(f"{context.base}/{name}/{event.id}")]
+    if content is not None:
+        parts.extend((b',"resource":', content))
+    url = name if event.method == "C" else f"{name}/{event.id}"
+    status = {"C": "201 Created", "D": "204 No Content"}.get(event.method, "200 OK")
+    parts.append(
+        b',"request":{"method":"%s","url":%s}' % (METHODS[event.method].encode(), quoted(url))
+        + b',"response":{"status":%s,"etag":%s,' % (quoted(status), quoted(f'W/"{event.version}"'))
+        + b'"lastModified":"%s"}}' % instant(event.written).encode()
+    )
+    return b"".join(parts)

@@ -1,0 +1,1 @@
+from fhir_server.rest.json import *  # moved at integration

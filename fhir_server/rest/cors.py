@@ -1,0 +1,47 @@
+"""CORS: which web pages may call, and what of the answers they may read.
+
+https://fetch.spec.whatwg.org/#http-cors-protocol
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from fhir_server.rest.response import Headers
+from fhir_server.settings import Settings
+
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+REQUEST_HEADERS = (
+    "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Exist, If-None-Match, Prefer, "
+    "X-Requested-With, X-Security-Context"
+)
+EXPOSED = "Content-Location, ETag, Last-Modified, Location, X-Request-Id, Retry-After"
+
+
+@lru_cache(maxsize=4)
+def _origins(setting: str) -> frozenset[str]:
+    return frozenset(origin.strip().rstrip("/") for origin in setting.split(",") if origin.strip())
+
+
+def cors_headers(settings: Settings, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """What an answer to a page of another origin carries; nothing where the request names no origin that is allowed."""
+    origin = next((value.decode("latin-1") for name, value in headers if name == b"origin"), None)
+    if origin is None:
+        return []
+    allowed = _origins(settings.cors_origins)
+    if "*" in allowed:
+        return [("access-control-allow-origin", "*"), ("access-control-expose-headers", EXPOSED)]
+    if origin not in allowed:
+        return []
+    return [("access-control-allow-origin", origin), ("vary", "Origin"), ("access-control-expose-headers", EXPOSED)]
+
+
+def preflight(settings: Settings, headers: Mapping[str, str]) -> Headers:
+    """What a browser asks before it sends a request that a form could not have sent."""
+    origin = headers.get("origin")
+    if origin is None or not {"*", origin} & _origins(settings.cors_origins):
+        return []
+    return [
+        ("access-control-allow-methods", METHODS),
+        ("access-control-allow-headers", REQUEST_HEADERS),
+        ("access-control-max-age", "86400"),
+    ]

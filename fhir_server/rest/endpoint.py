@@ -1,0 +1,93 @@
+"""The FHIR base as an ASGI application: a request in, an interaction run, its answer out in the format asked for.
+
+https://hl7.org/fhir/R4/http.html. It stands before FastAPI's router, which would cost more than a read does.
+"""
+
+import itertools
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from fhir_server.interactions.context import Context
+from fhir_server.json import dump_json
+from fhir_server.outcome import Refusal, operation_outcome
+from fhir_server.rest.cors import cors_headers, preflight
+from fhir_server.rest.faults import refusal_of
+from fhir_server.rest.render import Rendering, rendered, rendering_of, shaped
+from fhir_server.rest.request import Receive, Request, read_body, request_of
+from fhir_server.rest.response import Headers, Response
+from fhir_server.rest.routes import TABLE, allowed, respond, shape
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
+
+log = logging.getLogger("mediconnect.access")
+_process = os.urandom(4).hex()
+_numbers = itertools.count(1)
+
+
+class Endpoint:
+    """Answers everything below the FHIR base; `prefix` is the raw path of the base, such as b"/fhir"."""
+
+    def __init__(self, prefix: bytes, context: Callable[[], Context]) -> None:
+        self.prefix = prefix
+        self.context = context
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        number, started = f"{_process}-{next(_numbers)}", time.perf_counter()
+        context = self.context()
+        rendering, response = await self._answer(context, scope, receive)
+        headers = [("x-request-id", number), *cors_headers(context.settings, scope["headers"])]
+        status = await send_response(scope, send, response, rendering, headers)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s %s %d %.1f ms", number, scope["method"], status, (time.perf_counter() - started) * 1000)
+
+    async def _answer(self, context: Context, scope: Scope, receive: Receive) -> tuple[Rendering, Response]:
+        rendering = Rendering()
+        try:
+            request = request_of(scope, scope["raw_path"][len(self.prefix) :], context.settings)
+            if request.method == "OPTIONS":
+                return rendering, _options(context, request)
+            rendering = rendering_of(request)
+            if request.method in WITH_BODY:
+                request.body = await read_body(receive, request.headers, context.settings.max_body)
+            return rendering, rendered(shaped(await respond(context, request), request), rendering, context, scope)
+        except Exception as error:  # the last resort of a request: everything unforeseen is logged and answered as 500
+            refusal = error if isinstance(error, Refusal) else refusal_of(error)
+            return rendering, rendered(_refused(refusal), rendering, context, scope)
+
+
+def _refused(refusal: Refusal) -> Response:
+    return Response(refusal.status, dump_json(operation_outcome(refusal.issues)), list(refusal.headers), shaped=True)
+
+
+def _options(context: Context, request: Request) -> Response:
+    """Allow, and what a browser's preflight asks."""
+    path = shape(request.segments)
+    routes = TABLE.get(path, {}) if path is not None else {}
+    return Response(204, headers=[("allow", allowed(routes)), *preflight(context.settings, request.headers)])
+
+
+async def send_response(scope: Scope, send: Send, response: Response, rendering: Rendering, more: Headers) -> int:
+    """Sends status, headers and body; no body for HEAD, 204 and 304."""
+    body = response.raw[1] if response.raw is not None else b""
+    headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in (*response.headers, *more)]
+    if response.raw is not None:
+        headers.append((b"content-type", response.raw[0].encode("latin-1", "replace")))
+        body, encoding = rendering.compressed(body)
+        if encoding:
+            headers.extend(((b"content-encoding", encoding), (b"vary", b"Accept, Accept-Encoding")))
+    if response.status not in (204, 304):
+        headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+    return response.status
+
+
+def accepts(scope: Mapping[str, Any], prefix: bytes) -> bool:
+    """Whether a request is for the FHIR base or something below it."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw.startswith(prefix) and raw[len(prefix) : len(prefix) + 1] in (b"", b"/")

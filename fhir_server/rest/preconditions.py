@@ -1,0 +1,38 @@
+"""If-Match, If-None-Match, If-Modified-Since: conditions of a request that its headers carry.
+
+https://hl7.org/fhir/R4/http.html#concurrency and #cread; https://www.rfc-editor.org/rfc/rfc9110#section-13
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from fhir_server.etag import version_of
+
+
+def if_match(headers: Mapping[str, str]) -> str | None:
+    """The version that must be current; None where none is asked for. `*` asks for any and so for none here."""
+    text = headers.get("if-match")
+    if text is None or text.strip() == "*":
+        return None
+    return version_of(text, "If-Match")
+
+
+def if_none_match_any(headers: Mapping[str, str]) -> bool:
+    """Whether the resource must not exist yet (`If-None-Match: *`)."""
+    return headers.get("if-none-match", "").strip() == "*"
+
+
+def not_modified(headers: Mapping[str, str], version: int, written: datetime) -> bool:
+    """Whether the client has this version already (conditional read). If-None-Match outranks If-Modified-Since."""
+    tags = headers.get("if-none-match")
+    if tags is not None:
+        return tags.strip() == "*" or str(version) in {version_of(tag, "If-None-Match") for tag in tags.split(",")}
+    since = headers.get("if-modified-since")
+    if since is None:
+        return False
+    try:
+        moment = parsedate_to_datetime(since)
+    except ValueError:
+        return False  # RFC 9110: a date that is none is ignored
+    return moment.tzinfo is not None and written.replace(microsecond=0) <= moment

@@ -1,0 +1,38 @@
+"""What is answered: status, ETag, Last-Modified, Location, and the body in the form that was asked for.
+
+https://hl7.org/fhir/R4/http.html#Status-Codes, #ops and #versioning
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from fhir_server.etag import etag
+
+Headers = list[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class Response:
+    """One answer, of HTTP or of a batch entry.
+
+    `content` is a resource's JSON text as stored or spliced, which the endpoint brings into the wanted format; `raw` is
+    a body of another content type that goes out as it is.
+    """
+
+    status: int
+    content: bytes | None = None
+    headers: Headers = field(default_factory=list)
+    raw: tuple[str, bytes] | None = None
+    outcome: bytes | None = None  # an OperationOutcome beside the content, for the entry of a batch response
+    shaped: bool = False  # _summary and _elements were applied already
+
+
+def http_date(moment: datetime) -> str:
+    """The moment as HTTP writes it, whole seconds."""
+    return format_datetime(moment.astimezone(UTC), usegmt=True)
+
+
+def version_headers(version: int, written: datetime) -> Headers:
+    """ETag and Last-Modified of a version."""
+    return [("etag", etag(version)), ("last-modified", http_date(written))]

@@ -1,0 +1,114 @@
+"""Method and path to interaction, as a table.
+
+https://hl7.org/fhir/R4/http.html#summary
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fhir_server.interactions.context import Context
+from fhir_server.outcome import Issue, Refusal, did_you_mean, refuse
+from fhir_server.rest import history, instance, search, system, type
+from fhir_server.rest.request import Request
+from fhir_server.rest.response import Response
+
+Interaction = Callable[[Context, Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One line of the table; the code is that of the restful interaction."""
+
+    method: str
+    path: str
+    code: str
+    interaction: Interaction
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "metadata", "capabilities", system.metadata),
+    Route("POST", "", "batch | transaction", system.bundle),
+    Route("GET", "", "search-system", search.search_system),
+    Route("POST", "_search", "search-system", search.search_post),
+    Route("GET", "_history", "history-system", history.history_system),
+    Route("GET", "[type]", "search-type", search.search_type),
+    Route("POST", "[type]", "create", type.create),
+    Route("PUT", "[type]", "update", type.update),
+    Route("PATCH", "[type]", "patch", type.patch),
+    Route("DELETE", "[type]", "delete", type.delete),
+    Route("POST", "[type]/_search", "search-type", search.search_post),
+    Route("GET", "[type]/_history", "history-type", history.history_type),
+    Route("GET", "[type]/[id]", "read", instance.read),
+    Route("PUT", "[type]/[id]", "update", instance.update),
+    Route("PATCH", "[type]/[id]", "patch", instance.patch),
+    Route("DELETE", "[type]/[id]", "delete", instance.delete),
+    Route("GET", "[type]/[id]/_history", "history-instance", history.history_instance),
+    Route("GET", "[type]/[id]/_history/[vid]", "vread", instance.vread),
+    Route("GET", "[type]/[id]/[member]", "search-type", search.search_compartment),
+    Route("POST", "[type]/[id]/[member]/_search", "search-type", search.search_post_compartment),
+)
+
+TABLE: dict[str, dict[str, Route]] = {}
+for _route in ROUTES:
+    TABLE.setdefault(_route.path, {})[_route.method] = _route
+
+
+def shape(segments: tuple[str, ...]) -> str | None:
+    """The path of the table that segments fit, None where they fit none."""
+    match segments:
+        case ():
+            return ""
+        case (("metadata" | "_search" | "_history") as name,):
+            return name
+        case (kind,):
+            return "[type]" if kind[:1] not in "$_" else None
+        case (_, ("_search" | "_history") as name):
+            return f"[type]/{name}"
+        case (_, second):
+            return "[type]/[id]" if second[:1] not in "$_" else None
+        case (_, _, "_history"):
+            return "[type]/[id]/_history"
+        case (_, _, third):
+            return "[type]/[id]/[member]" if third[:1] not in "$_" else None
+        case (_, _, "_history", _):
+            return "[type]/[id]/_history/[vid]"
+        case (_, _, _, "_search"):
+            return "[type]/[id]/[member]/_search"
+    return None
+
+
+def route_of(context: Context, request: Request) -> Route:
+    """The route of a request: 404 for a path that means nothing, 405 with Allow for a method it does not take."""
+    path = shape(request.segments)
+    if path is None:
+        raise _unknown(request)
+    routes = TABLE[path]
+    found = routes.get("GET" if request.method == "HEAD" else request.method)
+    if found is None:
+        if path.startswith("[type]"):
+            context.type_code(request.segments[0])
+        raise Refusal(
+            Issue("not-supported", f"{request.method} is not possible here; {', '.join(routes)} are"),
+            status=405,
+            headers=[("allow", allowed(routes))],
+        )
+    return found
+
+
+def allowed(routes: dict[str, Route]) -> str:
+    """The Allow header of a path."""
+    return ", ".join([*routes, *(["HEAD"] if "GET" in routes else []), "OPTIONS"])
+
+
+def _unknown(request: Request) -> Refusal:
+    last = next((one for one in request.segments if one.startswith("$")), "")
+    if last:
+        return refuse("not-supported", f"the operation {last[:80]} is not known", status=404)
+    known = ("_history", "_search", "metadata")
+    close = did_you_mean(request.segments[-1][:80], known)
+    return refuse("not-found", f"no such path: {request.path[:200]}{close}")
+
+
+async def respond(context: Context, request: Request) -> Response:
+    """Runs the interaction that a request asks for."""
+    return await route_of(context, request).interaction(context, request)

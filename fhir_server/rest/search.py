@@ -1,0 +1,142 @@
+"""search over HTTP: type, system and compartment level, GET and POST, answered with a searchset.
+
+https://hl7.org/fhir/R4/http.html#search and https://hl7.org/fhir/R4/search.html#self
+"""
+
+from dataclasses import replace
+from urllib.parse import urlencode
+
+from fhir_server.interactions.conditional import search_context
+from fhir_server.interactions.context import Context
+from fhir_server.json import dump_json
+from fhir_server.outcome import Issue, operation_outcome, refuse
+from fhir_server.rest.request import Pairs, Request, split_query
+from fhir_server.rest.response import Response
+from fhir_server.rest.shape import transform_of
+from fhir_server.search.compartment import compartment
+from fhir_server.search.bundle import searchset
+from fhir_server.search.execute import MOST_INCLUDED, Found, Search
+from fhir_server.search.page import seal, unseal
+from fhir_server.search.parse import Limits, parse
+from fhir_server.search.query import Page, Query, Within
+
+
+async def search_type(context: Context, request: Request) -> Response:
+    """`GET [base]/[type]?…`"""
+    (kind,) = request.segments[:1]
+    context.type_code(kind)
+    return await _search(context, request, (kind,), request.query)
+
+
+async def search_system(context: Context, request: Request) -> Response:
+    """`GET [base]?…`: all types, or those that `_type` names."""
+    types, rest = _types(context, request.query)
+    if not rest and not types:
+        raise refuse(
+            "too-costly", "a search over everything needs parameters, such as _type or _lastUpdated", status=400
+        )
+    return await _search(context, request, types, request.query, rest)
+
+
+async def search_post(context: Context, request: Request) -> Response:
+    """`POST [base]/[type]/_search`: parameters of the body, and of the URL, count alike."""
+    request.query = _form(request)
+    request.segments = request.segments[:-1]
+    return await (search_type if request.segments else search_system)(context, request)
+
+
+def _form(request: Request) -> Pairs:
+    """The parameters of URL and form together."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.body and content_type != "application/x-www-form-urlencoded":
+        raise refuse("not-supported", "POST _search takes application/x-www-form-urlencoded", status=415)
+    return [*request.query, *split_query(request.body.strip())]
+
+
+async def search_post_compartment(context: Context, request: Request) -> Response:
+    """`POST [base]/Patient/123/Observation/_search`"""
+    request.query = _form(request)
+    request.segments = request.segments[:-1]
+    return await search_compartment(context, request)
+
+
+async def search_compartment(context: Context, request: Request) -> Response:
+    """`GET [base]/Patient/123/Observation?…`, or `*` for all types of the compartment."""
+    kind, resource_id, wanted = request.segments[:3]
+    context.type_code(kind)
+    members = compartment(context.definitions, context.parameters, kind)
+    if not members:
+        raise refuse("not-supported", f"there is no {kind} compartment", status=404)
+    if wanted != "*":
+        context.type_code(wanted)
+        if wanted not in members:
+            raise refuse("not-supported", f"{wanted} is not in the {kind} compartment", status=404)
+    types = tuple(sorted(members)) if wanted == "*" else (wanted,)
+    parameters = tuple(parameter for name in types for parameter in members[name])
+    return await _search(context, request, types, request.query, within=Within(f"{kind}/{resource_id}", parameters))
+
+
+def _types(context: Context, pairs: Pairs) -> tuple[tuple[str, ...], Pairs]:
+    """The types that `_type` names, and the other parameters."""
+    named = [name for key, value in pairs if key == "_type" for name in value.split(",") if name]
+    for name in named:
+        context.type_code(name)
+    return tuple(dict.fromkeys(named)), [pair for pair in pairs if pair[0] != "_type"]
+
+
+async def _search(
+    context: Context, request: Request, types: tuple[str, ...], pairs: Pairs, terms: Pairs | None = None,
+    within: Within | None = None,
+) -> Response:  # fmt: skip
+    settings = context.settings
+    query = parse(
+        types,
+        pairs if terms is None else terms,
+        context.parameters,
+        search_context(context),
+        lenient=request.prefers("handling") == "lenient",
+        limits=Limits(settings.page_size, settings.max_page_size),
+    )
+    applied = [*((("_type", ",".join(types)),) if terms is not None and types else ()), *query.applied]
+    bound = f"{context.tenant}|{request.path}|{urlencode(applied)}"
+    cursor = request.first("_cursor")
+    page = unseal(cursor, context.page_key, bound) if cursor else None
+    query = replace(query, page=page, terms=query.terms if within is None else (within, *query.terms))
+    transform = transform_of(request)
+    async with context.connection() as conn:
+        found = await Search(conn, context.tenant, context.types, context.parameters).page(query)
+    links = _links(context, request, applied, bound, found, paged=page is not None)
+    content = searchset(found, context.base, links, _told(query, found), transform)
+    return Response(200, content, shaped=True)
+
+
+def _links(
+    context: Context, request: Request, applied: Pairs, bound: str, found: Found, *, paged: bool
+) -> list[tuple[str, str]]:
+    """self, first, next and previous; what a link carries is what was understood."""
+    here = f"{context.base}/{request.path}".rstrip("/")
+    kept = [*applied, *(pair for pair in request.query if pair[0] in ("_format", "_pretty"))]
+
+    def link(page: Page | None) -> str:
+        pairs = kept if page is None else [*kept, ("_cursor", seal(page, context.page_key, bound))]
+        return f"{here}?{urlencode(pairs, safe=':/,|$')}" if pairs else here
+
+    current = request.first("_cursor")
+    own = link(None) if current is None else f"{link(None)}{'&' if kept else '?'}{urlencode({'_cursor': current})}"
+    links = [("self", own)]
+    if paged or found.following is not None:
+        links.append(("first", link(None)))
+    if found.preceding is not None:
+        links.append(("previous", link(found.preceding)))
+    if found.following is not None:
+        links.append(("next", link(found.following)))
+    return links
+
+
+def _told(query: Query, found: Found) -> bytes | None:
+    """The OperationOutcome entry that tells what was ignored or cut; None where all is as asked."""
+    issues = [Issue("not-supported", text, severity="warning") for text in query.ignored]
+    if found.truncated:
+        text = f"more than {MOST_INCLUDED} resources are to be included; the rest was left out"
+        issues.append(Issue("incomplete", text, severity="warning"))
+    return dump_json(operation_outcome(issues)) if issues else None

@@ -1,0 +1,32 @@
+"""How much of each resource goes out: _summary and _elements of a request as one transformation.
+
+https://hl7.org/fhir/R4/search.html#summary and #elements
+"""
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+from fhir_server.json import dump_json, parse_json
+from fhir_server.outcome import did_you_mean, refuse
+from fhir_server.rest.elements import select_elements, summarize
+from fhir_server.rest.request import Request
+from fhir_server.search.query import Summary
+
+Transform = Callable[[bytes], bytes]
+
+
+def transform_of(request: Request) -> Transform | None:
+    """What _summary or _elements make of a stored resource; None where all of it goes out."""
+    if not request.raw_query and not request.query:
+        return None
+    summary, elements = request.first("_summary"), request.first("_elements")
+    if summary is not None and summary not in get_args(Summary):
+        known = ", ".join(get_args(Summary))
+        raise refuse("value", f"_summary={summary}: supported are {known}{did_you_mean(summary, get_args(Summary))}")
+    if elements:
+        names = tuple(name.strip() for name in elements.split(",") if name.strip())
+        return lambda content: dump_json(select_elements(parse_json(content), names))
+    if summary in (None, "false", "count"):
+        return None
+    mode: Any = summary
+    return lambda content: dump_json(summarize(parse_json(content), mode))

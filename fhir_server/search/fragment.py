@@ -1,0 +1,37 @@
+"""A piece of SQL with its parameters: constant text, values always bound.
+
+https://www.psycopg.org/psycopg3/docs/basic/params.html
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """SQL text with `%s` placeholders and the values for them, in order.
+
+    The text is only ever put together from constants of this source code; a repository test refuses f-strings and
+    `%` or `.format` in the modules that build fragments.
+    """
+
+    text: LiteralString
+    parameters: tuple[Any, ...] = ()
+
+    def __add__(self, other: "Fragment") -> "Fragment":
+        return Fragment(self.text + other.text, self.parameters + other.parameters)
+
+
+def sql(text: LiteralString, *parameters: Any) -> Fragment:
+    """The fragment of a constant text and its values."""
+    return Fragment(text, parameters)
+
+
+def join(separator: LiteralString, fragments: Iterable[Fragment]) -> Fragment:
+    """The fragments one after another with the separator between them."""
+    parts = tuple(fragments)
+    return Fragment(
+        separator.join([part.text for part in parts]),
+        tuple(value for part in parts for value in part.parameters),
+    )

@@ -1,0 +1,151 @@
+"""The index rows of one resource, when it is written: each path is walked once, each search type adds its rows.
+
+https://hl7.org/fhir/R4/search.html#index; worked rows are in docs/implementation/index.md.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from fhir_server.search.key import key
+from fhir_server.search.parameter import Parameter, Parameters
+from fhir_server.search.path import Node, Path
+from fhir_server.search.types import BY_TYPE, composite
+from fhir_server.store.rows import Rows
+
+COLUMNS = frozenset(("_id", "_lastUpdated"))
+"""Parameters that are columns of the table resource: they have no index rows."""
+
+_Extract = Callable[[Path, list[Node], Rows, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One path, what the search types make of its nodes, and the target types some parameter restricts it to."""
+
+    path: Path
+    extracts: tuple[_Extract, ...]
+    targets: frozenset[str]
+
+    def add(self, resource: dict[str, Any], rows: Rows, tenant: int) -> None:
+        path = self.path
+        nodes = path.nodes(resource)
+        if not nodes:
+            return
+        rows.paths.add(key(tenant, path.resource_type, path.text, "path"))
+        for extract_rows in self.extracts:
+            extract_rows(path, nodes, rows, tenant)
+        if self.targets:
+            for name in self.targets.intersection(_target_type(value) for _, value in nodes):
+                rows.paths.add(key(tenant, path.resource_type, path.text, "path", name))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a resource type is indexed: the steps by the JSON property they begin with, so that what is absent costs nothing."""
+
+    parameters: Mapping[str, Parameter]
+    by_property: Mapping[str, tuple[_Step, ...]]
+    always: tuple[_Step, ...]
+    composites: tuple[tuple[frozenset[str], Parameter], ...]
+
+
+_plans: WeakKeyDictionary[Parameters, dict[str, _Plan]] = WeakKeyDictionary()
+
+
+def extract(resource: dict[str, Any], parameters: Parameters, tenant: int) -> Rows:
+    """All index rows of a resource under the parameters of its type; odd JSON gives fewer rows, never an exception.
+
+    `paths` holds the key of every path that has a value, and for a reference also of the target type where a parameter
+    is restricted to it (`patient` shares its path with `subject`): what `missing_keys` asks for.
+    """
+    rows = Rows()
+    resource_type = resource.get("resourceType")
+    if type(resource_type) is not str:
+        return rows
+    plan = _plan(parameters, resource_type)
+    by_property = plan.by_property
+    for name in resource:
+        for step in by_property.get(name, ()):
+            step.add(resource, rows, tenant)
+    for step in plan.always:
+        step.add(resource, rows, tenant)
+    for properties, parameter in plan.composites:
+        if not properties.isdisjoint(resource):
+            composite.extract(parameter, resource, rows, tenant)
+    return rows
+
+
+def missing_keys(parameter: Parameter, tenant: int) -> list[int]:
+    """The keys of which a resource has at least one in its shape where the parameter has a value there."""
+    keys = []
+    for path in parameter.roots or parameter.paths:
+        forms = [(name,) for name in _restriction(parameter)] or [()]
+        keys += [key(tenant, path.resource_type, path.text, "path", *form) for form in forms]
+    return keys
+
+
+def _restriction(parameter: Parameter) -> tuple[str, ...]:
+    """The target types that only some of the path's references may have."""
+    return parameter.targets if parameter.restricted else ()
+
+
+def _plan(parameters: Parameters, resource_type: str) -> _Plan:
+    """The plan of a type, made anew after a parameter was added to it."""
+    plans = _plans.setdefault(parameters, {})
+    current = parameters.of(resource_type)
+    plan = plans.get(resource_type)
+    if plan is None or plan.parameters is not current:
+        plan = plans[resource_type] = _made(current)
+    return plan
+
+
+def _made(parameters: Mapping[str, Parameter]) -> _Plan:
+    steps = _steps(parameters.values())
+    by_property: dict[str, list[_Step]] = {}
+    for step in steps:
+        for name in step.path.properties or ():
+            by_property.setdefault(name, []).append(step)
+    return _Plan(
+        parameters,
+        {name: tuple(some) for name, some in by_property.items()},
+        tuple(step for step in steps if step.path.properties is None),
+        tuple((_inside(one), one) for one in parameters.values() if _inside(one)),
+    )
+
+
+def _inside(composite_parameter: Parameter) -> frozenset[str]:
+    """The properties under which a composite has roots that are elements; empty where its root is the resource itself."""
+    roots = [root for root in composite_parameter.roots if root.text != root.resource_type]
+    return frozenset(name for root in roots for name in root.properties or ())
+
+
+def _steps(parameters: Iterable[Parameter]) -> list[_Step]:
+    """One step a path, with each of the search types it is searched by."""
+    types: dict[Path, dict[str, None]] = {}
+    targets: dict[Path, set[str]] = {}
+    for parameter in parameters:
+        for single in (parameter, *(component.absolute for component in parameter.components)):
+            for path in single.paths if single.code not in COLUMNS else ():
+                types.setdefault(path, {})[single.type] = None
+                targets.setdefault(path, set()).update(_restriction(single))
+        for root in parameter.roots:
+            if root.text != root.resource_type:
+                types.setdefault(root, {})
+    return [
+        _Step(path, tuple(BY_TYPE[name].extract for name in names), frozenset(targets.get(path, ())))
+        for path, names in types.items()
+    ]
+
+
+def _target_type(reference: Any) -> str:
+    """The resource type a Reference leads to: `Patient/1`, `https://…/Patient/1/_history/2`, or its own `type`; else ''."""
+    if type(reference) is not dict:
+        return ""
+    target, stated = reference.get("reference"), reference.get("type")
+    if type(target) is str and "/" in target:
+        parts = target.split("/")
+        at = -4 if len(parts) > 3 and parts[-2] == "_history" else -2
+        return parts[at]
+    return stated if type(stated) is str else ""

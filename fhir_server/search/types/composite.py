@@ -1,0 +1,271 @@
+"""The search type composite: `code$value`, whose components must hold for the same element.
+
+https://hl7.org/fhir/R4/search.html#composite
+
+Where a root is the resource itself, a composite is the conjunction of its components and needs no rows. Below an element
+the rows of one component, the carrier, are kept under a path that has the others' keys written into it, so that a pair
+within one element is one look into the index. The others must be compared by equality: tokens and references. Two
+numbers, as of MolecularSequence, share a row of index_number: the one in `low`, the other in `high`.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any, LiteralString
+
+from fhir_server.outcome import refuse
+from fhir_server.search.fragment import Fragment, sql
+from fhir_server.search.key import key, reference_key
+from fhir_server.search.parameter import Component, Parameter
+from fhir_server.search.path import Node, Path
+from fhir_server.search.types import date, number, quantity, reference, string, token, uri
+from fhir_server.search.types.context import Context
+from fhir_server.search.types.escape import split
+from fhir_server.search.types.prefix import amount_condition
+from fhir_server.search.types.selection import check_modifier, union
+from fhir_server.store.rows import Rows
+
+MODIFIERS: frozenset[str] = frozenset()
+SELECT_PAIR: LiteralString = "SELECT pk FROM index_number WHERE key = %s AND "
+
+_KINDS: dict[str, ModuleType] = {
+    "date": date, "number": number, "quantity": quantity, "reference": reference,
+    "string": string, "token": token, "uri": uri,
+}  # fmt: skip
+_BY_EQUALITY = frozenset(("token", "reference"))
+_PAIR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What is looked for in each component, in their order."""
+
+    parts: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Which components (by number) are folded into the path, and which carry the rows: one, or a pair of numbers."""
+
+    components: tuple[Component, ...]
+    folded: tuple[int, ...]
+    carriers: tuple[int, ...]
+
+
+def parse(parameter: Parameter, modifier: str | None, text: str, context: Context) -> Value:
+    """The values of the components; raises a `value` refusal where one is missing, or is a system without a code."""
+    check_modifier(parameter, modifier, MODIFIERS)
+    shape = _shape(parameter)
+    if shape is None and any(root.text != parameter.resource_type for root in parameter.roots):
+        text = f"'{parameter.code}' combines components that cannot be searched together"
+        raise refuse("not-supported", text, parameter.code)
+    components = _straight(parameter)
+    texts = split(text, "$")
+    if len(texts) != len(components) or not all(texts):
+        form = "$".join(component.code for component in components)
+        raise refuse("value", f"{parameter.code}={text}: write {form}", parameter.code)
+    parts = [
+        _KINDS[component.parameter.type].parse(component.parameter, None, one, context)
+        for component, one in zip(components, texts, strict=True)
+    ]
+    for at in shape.folded if shape else ():
+        if isinstance(parts[at], token.Value) and not parts[at].code:
+            raise refuse("value", f"{parameter.code}={text}: a code is needed, not only a system", parameter.code)
+    return Value(tuple(parts))
+
+
+def _straight(parameter: Parameter) -> tuple[Component, ...]:
+    """The components; where R4 has swapped the expressions of two (DocumentReference-relationship), as they are meant."""
+    match parameter.components:
+        case [first, second] if _is_swapped(first.parameter) and _is_swapped(second.parameter):
+            return _with_paths(first, second), _with_paths(second, first)
+    return parameter.components
+
+
+def _is_swapped(parameter: Parameter) -> bool:
+    references = {"Reference" in path.types for path in parameter.paths}
+    return parameter.type in _BY_EQUALITY and references == {parameter.type != "reference"}
+
+
+def _with_paths(component: Component, other: Component) -> Component:
+    return replace(
+        component,
+        parameter=replace(component.parameter, paths=other.parameter.paths),
+        absolute=replace(component.absolute, paths=other.absolute.paths),
+    )
+
+
+def _shape(parameter: Parameter) -> _Shape | None:
+    """How the rows below an element are made; None where more than one component must be compared by order."""
+    components = _straight(parameter)
+    kinds = [component.parameter.type for component in components]
+    equal = [at for at, kind in enumerate(kinds) if kind in _BY_EQUALITY]
+    others = [at for at, kind in enumerate(kinds) if kind not in _BY_EQUALITY]
+    if not others:
+        return _Shape(components, tuple(equal[:-1]), tuple(equal[-1:]))
+    if len(others) == 1 or (len(others) == _PAIR and all(kinds[at] == "number" for at in others)):
+        return _Shape(components, tuple(equal), tuple(others))
+    return None
+
+
+# --- extraction -------------------------------------------------------------------------------------------------------
+
+
+def extract(parameter: Parameter, resource: dict[str, Any], rows: Rows, tenant: int) -> None:
+    """Adds the rows of each element at a root; roots that are the resource itself have none of their own."""
+    for root in parameter.roots:
+        if root.text == parameter.resource_type:
+            continue
+        elements = root.nodes(resource)
+        shape = _shape(parameter) if elements else None
+        if shape is not None:
+            for _, element in elements:
+                _extract_element(shape, root, element, resource, rows, tenant)
+
+
+def _extract_element(
+    shape: _Shape, root: Path, element: Any, resource: dict[str, Any], rows: Rows, tenant: int
+) -> None:
+    carriers = [
+        [(path, nodes) for path in shape.components[at].parameter.paths if (nodes := _nodes(path, element, resource))]
+        for at in shape.carriers
+    ]
+    if not all(carriers):
+        return
+    kind = shape.components[shape.carriers[0]].parameter.type
+    kept = Rows()
+    sets = [_ids(shape.components[at].parameter, element, resource, tenant) for at in shape.folded]
+    for ids in itertools.product(*sets):
+        if len(carriers) == _PAIR:
+            kept.numbers.update(_pairs(root, carriers, ids, tenant))
+            continue
+        for path, nodes in carriers[0]:
+            _KINDS[kind].extract(_folded(root, path, ids), nodes, kept, tenant)
+    _merge(rows, kept, kind)
+
+
+def _merge(rows: Rows, kept: Rows, kind: str) -> None:
+    """Adds what a component without modifiers can ask for: neither the texts of codes nor identifiers of references."""
+    rows.numbers |= kept.numbers
+    rows.quantities |= kept.quantities
+    rows.dates |= kept.dates
+    rows.references |= kept.references
+    if kind == "token":
+        rows.tokens |= kept.tokens
+    else:
+        rows.strings |= kept.strings
+
+
+def _nodes(path: Path, element: Any, resource: dict[str, Any]) -> list[Node]:
+    return path.nodes(resource if path.from_resource else element)
+
+
+def _folded(root: Path, path: Path, ids: tuple[int, ...]) -> Path:
+    """The carrier's path below the root, with the keys of the other components written into it."""
+    return replace(path, resource_type=root.resource_type, text="$".join((root.text, *map(str, ids), path.text)))
+
+
+def _ids(parameter: Parameter, element: Any, resource: dict[str, Any], tenant: int) -> set[int]:
+    """The keys of what one element has for a component that is compared by equality."""
+    out: set[int] = set()
+    for path in parameter.paths:
+        found = _nodes(path, element, resource)
+        if parameter.type == "token":
+            out.update(token.tokens(path, found, tenant, systems=False))
+        else:
+            out.update(reference_key(tenant, one) for kind, value in found for one in reference.targets(kind, value))
+    return out
+
+
+def _pairs(
+    root: Path, carriers: list[list[tuple[Path, list[Node]]]], ids: tuple[int, ...], tenant: int
+) -> Iterator[tuple[int, Any, Any]]:
+    for (first, starts), (second, ends) in itertools.product(*carriers):
+        found = _pair_key(root, first, second, ids, tenant)
+        for (start, _), (end, _) in itertools.product(number.amounts(starts), number.amounts(ends)):
+            yield found, start, end
+
+
+def _pair_key(root: Path, first: Path, second: Path, ids: tuple[int, ...], tenant: int) -> int:
+    return key(tenant, root.resource_type, _folded(root, first, ids).text, "pair", second.text)
+
+
+# --- search -----------------------------------------------------------------------------------------------------------
+
+
+def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:  # noqa: ARG001
+    """`SELECT pk` of all roots: of the resource by its components together, of an element by its carrier."""
+    shape = _shape(parameter)
+    found: list[Fragment] = []
+    for root in parameter.roots:
+        if root.text == parameter.resource_type:
+            found.append(_together(parameter, value, tenant))
+        elif shape is not None:
+            found.append(_below(shape, root, value, tenant))
+    return union(found)
+
+
+def _together(parameter: Parameter, value: Value, tenant: int) -> Fragment:
+    first, *others = (
+        _KINDS[component.absolute.type].condition(component.absolute, None, part, tenant)
+        for component, part in zip(_straight(parameter), value.parts, strict=True)
+    )
+    out: Fragment = sql("SELECT c.pk FROM (") + first + sql(") AS c WHERE true")
+    for other in others:
+        out += sql(" AND c.pk IN (") + other + sql(")")
+    return out
+
+
+def _below(shape: _Shape, root: Path, value: Value, tenant: int) -> Fragment:
+    sets = [_wanted(shape.components[at].parameter, value.parts[at], tenant) for at in shape.folded]
+    combinations = list(itertools.product(*sets))
+    carriers = [shape.components[at].parameter for at in shape.carriers]
+    sought = [value.parts[at] for at in shape.carriers]
+    if len(carriers) == _PAIR:
+        limits = amount_condition(sought[0], "low", "low") + sql(" AND ") + amount_condition(sought[1], "high", "high")
+        paths = itertools.product(carriers[0].paths, carriers[1].paths, combinations)
+        return union(sql(SELECT_PAIR, _pair_key(root, *one, tenant)) + limits for one in paths)
+    paths_below = tuple(_folded(root, path, ids) for ids in combinations for path in carriers[0].paths)
+    below: Fragment = _KINDS[carriers[0].type].condition(
+        replace(carriers[0], paths=paths_below), None, sought[0], tenant
+    )
+    return below
+
+
+def _wanted(parameter: Parameter, part: Any, tenant: int) -> list[int]:
+    if isinstance(part, token.Value):
+        return sorted(token.wanted(parameter, None, part, tenant))
+    return [reference_key(tenant, target) for target in part.targets]
+
+
+def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:  # noqa: ARG001
+    """Whether the resource, or one element, fulfils all components."""
+    components = _straight(parameter)
+    for root in parameter.roots:
+        if root.text == parameter.resource_type:
+            if _all_match([component.absolute for component in components], value, resource, resource, tenant):
+                return True
+        elif any(
+            _all_match([component.parameter for component in components], value, element, resource, tenant)
+            for _, element in root.nodes(resource)
+        ):
+            return True
+    return False
+
+
+def _all_match(parameters: list[Parameter], value: Value, element: Any, resource: dict[str, Any], tenant: int) -> bool:
+    return all(
+        _KINDS[parameter.type].matches(_seen_from(parameter, element, resource), None, part, element, tenant)
+        for parameter, part in zip(parameters, value.parts, strict=True)
+    )
+
+
+def _seen_from(parameter: Parameter, element: Any, resource: dict[str, Any]) -> Parameter:
+    """The parameter with paths that yield what they yield for this element."""
+    paths = tuple(replace(path, nodes=_always(_nodes(path, element, resource))) for path in parameter.paths)
+    return replace(parameter, paths=paths)
+
+
+def _always(found: list[Node]) -> Any:
+    return lambda _: found

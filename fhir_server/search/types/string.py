@@ -1,0 +1,214 @@
+"""The search type string: starts with, :exact, :contains and :text, blind to case, accents and punctuation.
+
+https://hl7.org/fhir/R4/search.html#string
+"""
+
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+from fhir_server.outcome import refuse
+from fhir_server.search.fragment import Fragment, join, sql
+from fhir_server.search.key import key
+from fhir_server.search.parameter import Parameter
+from fhir_server.search.path import Node, Path
+from fhir_server.search.types.context import Context
+from fhir_server.search.types.escape import unescape
+from fhir_server.search.types.selection import LONGEST_VALUE, check_modifier, keys, storable, union
+from fhir_server.store.rows import Rows, String
+
+MODIFIERS = frozenset(("exact", "contains", "text"))
+SELECT: LiteralString = "SELECT pk FROM index_string WHERE key = %s"
+
+_NAME = ("text", "family", "given", "prefix", "suffix")
+_ADDRESS = ("text", "line", "city", "district", "state", "postalCode", "country")
+_PARTS: dict[str, tuple[str, ...]] = {
+    "HumanName": _NAME,
+    "Address": _ADDRESS,
+    "CodeableConcept": ("text",),
+    "Coding": ("display",),
+    "Reference": ("display",),
+    "Identifier": ("value",),
+    "ContactPoint": ("value",),
+    "Annotation": ("text",),
+}
+_MOST_WORDS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A search text as it was given, and normalised."""
+
+    text: str
+    normal: str
+
+
+class _Folding(dict[int, str | None]):
+    """What becomes of a character: combining marks and punctuation go, dashes and the like separate words."""
+
+    def __missing__(self, code: int) -> str | None:
+        character = chr(code)
+        kind = unicodedata.category(character)
+        made: str | None = character
+        if kind in ("Pd", "Pc") or character in "/\\" or character.isspace():
+            made = " "
+        elif kind[0] in "PC" or unicodedata.combining(character):
+            made = None
+        self[code] = made
+        return made
+
+
+_FOLDING = _Folding()
+
+
+def normalised(text: str) -> str:
+    """Lower case without accents and punctuation, one space between words: `Peña-Ortiz, J.` is `pena ortiz j`."""
+    if text.isascii():
+        return " ".join(text.lower().translate(_FOLDING).split())
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    return " ".join(decomposed.translate(_FOLDING).split())
+
+
+def parse(parameter: Parameter, modifier: str | None, text: str, context: Context) -> Value:  # noqa: ARG001
+    """The text to look for; raises a `value` refusal where nothing is left of it that is looked at."""
+    check_modifier(parameter, modifier, MODIFIERS)
+    plain = unescape(text)
+    normal = normalised(plain)
+    if not normal and modifier != "exact":
+        raise refuse(
+            "value", f"{parameter.code}={text}: punctuation is ignored, so a letter or digit is needed", parameter.code
+        )
+    return Value(plain, normal)
+
+
+def texts(nodes: Iterable[Node]) -> Iterator[str]:
+    """The texts of each node: a string itself, every part of a name or an address."""
+    for kind, value in nodes:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            yield from _members(value, _PARTS.get(kind, ()))
+
+
+def _members(value: dict[str, Any], names: tuple[str, ...]) -> Iterator[str]:
+    for name in names:
+        found = value.get(name)
+        if isinstance(found, str):
+            yield found
+        elif isinstance(found, list):
+            yield from (one for one in found if isinstance(one, str))
+
+
+def row(found: int, text: str) -> String | None:
+    """The row of index_string of a text under a key; None where there is nothing to find it by."""
+    normal = normalised(text)
+    if not text or not storable(text):
+        return None
+    value = normal[:LONGEST_VALUE]
+    return found, value, normal if len(normal) > LONGEST_VALUE else None, None if text == value else text
+
+
+def rows_of(path: Path, nodes: list[Node], tenant: int) -> set[String]:
+    """The rows of the nodes of a path: each text, and each further word of a family name."""
+    found = key(tenant, path.resource_type, path.text, "string")
+    out = {made for text in texts(nodes) if (made := row(found, text)) is not None}
+    if has_families(path):
+        word = key(tenant, path.resource_type, path.text, "word")
+        out.update(made for text in _families(nodes) if (made := row(word, text)) is not None)
+    return out
+
+
+def has_families(path: Path) -> bool:
+    """Whether the path yields family names, whose words are to be found each by itself."""
+    return "HumanName" in path.types or path.text.endswith(".family")
+
+
+def _families(nodes: Iterable[Node]) -> Iterator[str]:
+    """`Carreno Quinones` gives `quinones`: the text from every word on but the first."""
+    for kind, value in nodes:
+        family = value.get("family") if kind == "HumanName" and isinstance(value, dict) else value
+        words = normalised(family).split(" ") if isinstance(family, str) else []
+        for start in range(1, min(len(words), _MOST_WORDS)):
+            yield " ".join(words[start:])
+
+
+def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
+    """Adds the rows of index_string of the nodes."""
+    rows.strings |= rows_of(path, nodes, tenant)
+
+
+def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:
+    """`SELECT pk FROM index_string`; a start and an exact text are one range of the b-tree, :contains reads a key's rows."""
+    found = _keys(parameter, modifier, tenant)
+    test = _test(modifier, value)
+    return union(sql(SELECT, one) + test for one in found)
+
+
+def _keys(parameter: Parameter, modifier: str | None, tenant: int) -> list[int]:
+    words = [key(tenant, p.resource_type, p.text, "word") for p in parameter.paths if has_families(p)]
+    return keys(parameter, tenant, "string") + ([] if modifier else words)
+
+
+def _test(modifier: str | None, value: Value) -> Fragment:
+    match modifier:
+        case "exact":
+            return _exact(value)
+        case "contains":
+            return sql(" AND strpos(coalesce(full_value, value), %s) > 0", value.normal)
+        case "text":
+            words = [" " + word for word in value.normal.split(" ")]
+            return join("", [sql(" AND strpos(' ' || coalesce(full_value, value), %s) > 0", word) for word in words])
+        case _:
+            return starts(value.normal)
+
+
+def _exact(value: Value) -> Fragment:
+    short = value.normal[:LONGEST_VALUE]
+    if short == value.text:
+        return sql(" AND value = %s AND exact IS NULL", short)
+    return sql(" AND value = %s AND exact = %s", short, value.text)
+
+
+def starts(normal: str) -> Fragment:
+    """The condition that value, or the whole of it where it is longer, starts with a normalised text."""
+    if len(normal) > LONGEST_VALUE:
+        return sql(" AND value = %s AND starts_with(full_value, %s)", normal[:LONGEST_VALUE], normal)
+    end = after(normal)
+    return sql(" AND value >= %s", normal) + (sql(" AND value < %s", end) if end else sql(""))
+
+
+def after(start: str) -> str:
+    """The least text above all that begin so, in the order of code points; empty where there is none."""
+    while start:
+        last = ord(start[-1])
+        if last < sys.maxunicode:
+            # PostgreSQL has no surrogates to compare with.
+            return start[:-1] + ("\ue000" if last == 0xD7FF else chr(last + 1))
+        start = start[:-1]
+    return ""
+
+
+def holds(modifier: str | None, value: Value, full: str, exact: str) -> bool:
+    """Whether a text, normalised and as it stands, is one that the search looks for."""
+    match modifier:
+        case "exact":
+            return exact == value.text
+        case "contains":
+            return value.normal in full
+        case "text":
+            return all(" " + word in " " + full for word in value.normal.split(" "))
+        case _:
+            return full.startswith(value.normal)
+
+
+def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:
+    """Whether the resource would be found by the condition."""
+    found = set(_keys(parameter, modifier, tenant))
+    rows = (one for path in parameter.paths for one in rows_of(path, path.nodes(resource), tenant))
+    return any(
+        holds(modifier, value, full or short, short if exact is None else exact)
+        for one, short, full, exact in rows
+        if one in found
+    )

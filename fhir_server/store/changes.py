@@ -1,0 +1,145 @@
+"""Writing versions: each with its index rows and its place in the feed, all in one statement.
+
+https://hl7.org/fhir/R4/http.html#create, #update and #delete; the statement is write_versions in migrations/0001_store.sql.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fhir_server.store.rows import Rows
+from fhir_server.store.pool import Connection
+
+EMPTY = Rows()
+
+
+@dataclass(slots=True)
+class Write:
+    """One version to be written. `pk` is 0 and `version` 1 for a resource whose id was never used.
+
+    method: C create, U update, P patch, D delete (content None). `shape` is the id of the set of paths in `rows`.
+    """
+
+    pk: int
+    type: int
+    id: str
+    reference: int
+    version: int
+    written: datetime
+    method: str
+    content: bytes | None
+    shape: int
+    added: Rows
+    removed: Rows = EMPTY
+
+
+def _numbers(values: Iterable[object]) -> str:
+    """An array literal of integers, decimals, instants or letters: fast, and nothing to quote in any of them."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+class _Columns:
+    """Transposes the rows of many writes, the ordinal first: n adds, -n removes."""
+
+    def __init__(self, width: int) -> None:
+        self.columns: list[list[Any]] = [[] for _ in range(width + 1)]
+
+    def extend(self, ordinal: int, rows: Iterable[tuple[Any, ...]]) -> None:
+        rows = list(rows)
+        if rows:
+            self.columns[0].extend([ordinal] * len(rows))
+            for column, values in zip(self.columns[1:], zip(*rows, strict=True), strict=True):
+                column.extend(values)
+
+
+class KnownShapes:
+    """The shapes this process has seen committed, which need not be sent again."""
+
+    def __init__(self) -> None:
+        self.ids: set[int] = set()
+
+    def unknown(self, writes: Sequence[Write]) -> dict[int, Write]:
+        return {write.shape: write for write in writes if write.shape and write.shape not in self.ids}
+
+
+# One placeholder for each parameter of write_versions, with the array type it arrives as.
+CASTS = (
+    "int int8[] int2[] text[] int8[] int4[] timestamptz[] char[] int8[] bytea[] "
+    "int8[] int2[] text[] "
+    "int4[] int8[] int4[] int8[] int8[] "
+    "int4[] int8[] text[] text[] text[] "
+    "int4[] int8[] timestamptz[] timestamptz[] "
+    "int4[] int8[] numeric[] numeric[] "
+    "int4[] int8[] numeric[] numeric[] int8[] int8[] int8[] numeric[] numeric[] bool"
+)
+
+
+def _statement() -> str:
+    casts = [cast.replace("char[]", '"char"[]') for cast in CASTS.split()]
+    return "SELECT write_versions(" + ", ".join(f"${n}::{cast}" for n, cast in enumerate(casts, 1)) + ")"
+
+
+WRITE = _statement().encode()
+
+
+async def write(conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes) -> None:
+    """Writes the versions in one statement.
+
+    Raises psycopg.errors.UniqueViolation where a new id was taken meanwhile and SQLSTATE MC001 where a version was
+    written meanwhile; nothing is written then. Outside a transaction it is durable when it returns.
+    """
+    unknown = shapes.unknown(writes)
+    await conn.execute(WRITE, parameters(tenant, writes, unknown), prepare=True)
+    if conn.info.transaction_status == 0:  # IDLE: committed, so the shapes are there for everybody
+        shapes.ids.update(unknown)
+
+
+def parameters(tenant: int, writes: Sequence[Write], unknown: dict[int, Write]) -> list[Any]:
+    """The parameters of write_versions in order."""
+    new_shapes = [unknown[shape] for shape in sorted(unknown)]
+    return [
+        tenant,
+        _numbers(w.pk for w in writes),
+        _numbers(w.type for w in writes),
+        [w.id for w in writes],
+        _numbers(w.reference for w in writes),
+        _numbers(w.version for w in writes),
+        [w.written for w in writes],
+        _numbers(w.method for w in writes),
+        _numbers(w.shape for w in writes),
+        [w.content for w in writes],
+        _numbers(w.shape for w in new_shapes),
+        _numbers(w.type for w in new_shapes),
+        [_numbers(sorted(w.added.paths)) for w in new_shapes],
+        *_index_parameters(writes),
+        any(w.removed is not EMPTY for w in writes),
+    ]
+
+
+def _index_parameters(writes: Sequence[Write]) -> list[Any]:
+    tokens, references, strings = _Columns(1), _Columns(2), _Columns(4)
+    dates, numbers, quantities = _Columns(3), _Columns(3), _Columns(8)
+    for n, one in enumerate(writes, 1):
+        for ordinal, rows in ((n, one.added), (-n, one.removed)):
+            tokens.extend(ordinal, ((token,) for token in rows.tokens))
+            references.extend(ordinal, rows.references)
+            strings.extend(ordinal, rows.strings)
+            dates.extend(ordinal, rows.dates)
+            numbers.extend(ordinal, rows.numbers)
+            quantities.extend(ordinal, rows.quantities)
+    of, key, *texts = strings.columns
+    return [
+        *map(_numbers, tokens.columns),
+        *map(_numbers, references.columns),
+        _numbers(of),
+        _numbers(key),
+        *texts,
+        *map(_numbers, dates.columns),
+        *map(_numbers, numbers.columns),
+        *map(_nullable, quantities.columns),
+    ]
+
+
+def _nullable(values: list[Any]) -> str:
+    return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"

@@ -1,0 +1,130 @@
+"""Connections to PostgreSQL: one tenant, one role, bounds on every wait, and transactions that are tried again.
+
+https://www.psycopg.org/psycopg3/docs/advanced/pool.html; what is durable when: docs/implementation/durability.md
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
+
+from fhir_server.outcome import Refusal, refuse
+from fhir_server.store.migrate import SCHEMA, SERVER_ROLE, UnfitSchema
+
+T = TypeVar("T")
+Connection = AsyncConnection[tuple[Any, ...]]
+
+# What a writer tries again: lost races that another attempt wins. MC001 is raised by write_versions, UniqueViolation
+# by two creates of one id; the next attempt sees the winner.
+RETRIED = (
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.UniqueViolation,
+)
+VERSION_CONFLICT = "MC001"
+ATTEMPTS = 12
+
+
+class Pool:
+    """The connections of one process. A connection sees one tenant and works in autocommit unless in `transact`."""
+
+    def __init__(
+        self, url: str, *, tenant: int = 1, size: int = 8, timeout: float = 10.0, statement_timeout: float = 30.0
+    ) -> None:
+        self.tenant = tenant
+        self._statement_timeout = statement_timeout
+        options = f"-c search_path={SCHEMA} -c enable_seqscan=off -c jit=off -c mediconnect.tenant={tenant:d}"
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            make_conninfo(url, options=options, application_name="mediconnect", connect_timeout=10),
+            kwargs={"autocommit": True, "cursor_factory": AsyncRawCursor, "prepare_threshold": 2},
+            min_size=min(2, size),
+            max_size=size,
+            max_waiting=size * 64,
+            timeout=timeout,
+            open=False,
+            configure=self._configure,
+        )
+
+    async def open(self) -> None:
+        """Connects; raises UnfitSchema where row level security would not bind this login."""
+        await self._pool.open()
+        await self._pool.wait(timeout=15)
+        async with self.connection() as conn:
+            row = await (await conn.execute("SELECT row_security_active('resource')")).fetchone()
+        if row is None or not row[0]:
+            raise UnfitSchema(
+                f"row level security does not bind this login: run `mediconnect migrate` as a role that may create {SERVER_ROLE}"
+            )
+
+    async def close(self) -> None:
+        await self._pool.close(timeout=5)
+
+    async def _configure(self, conn: Connection) -> None:
+        conn.prepared_max = 300
+        milliseconds = int(self._statement_timeout * 1000)
+        await conn.execute("SELECT set_config('statement_timeout', $1, false)", (f"{milliseconds}ms",))
+        await conn.execute("SELECT set_config('idle_in_transaction_session_timeout', '120s', false)")
+        bound = await (
+            await conn.execute(
+                "SELECT rolname FROM pg_roles WHERE rolname = $1 AND pg_has_role(current_user, oid, 'MEMBER')",
+                (SERVER_ROLE,),
+            )
+        ).fetchone()
+        if bound is not None:
+            await conn.execute("SELECT set_config('role', $1, false)", (SERVER_ROLE,))
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """One connection. Nobody who holds one may ask for a second; waiting is bounded and ends in a 503."""
+        try:
+            conn = await self._pool.getconn()
+        except (PoolTimeout, TooManyRequests):
+            raise Refusal(
+                refuse("transient", "the server is busy: no database connection became free; try again").issues,
+                headers=[("retry-after", "2")],
+            ) from None
+        try:
+            yield conn
+        finally:
+            await self._pool.putconn(conn)
+
+    async def attempt(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Runs `work` on a connection in autocommit, again where it lost a race against another writer."""
+        for attempt in range(ATTEMPTS):
+            async with self.connection() as conn:
+                try:
+                    return await work(conn)
+                except psycopg.Error as error:
+                    _raise_unless_lost_race(error, attempt)
+            await _back_off(attempt)
+        raise AssertionError("unreachable: the last attempt raises")
+
+    async def transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Runs `work` in one transaction, all of it again where it lost a race against another writer."""
+
+        async def whole(conn: Connection) -> T:
+            async with conn.transaction():
+                return await work(conn)
+
+        return await self.attempt(whole)
+
+
+def _raise_unless_lost_race(error: psycopg.Error, attempt: int) -> None:
+    lost = isinstance(error, RETRIED) or error.sqlstate == VERSION_CONFLICT
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        raise refuse("too-costly", "too costly: the database did not finish in the time allowed; narrow it") from error
+    if not lost:
+        raise error
+    if attempt == ATTEMPTS - 1:
+        raise refuse("conflict", "other requests kept writing the same resources; try again") from error
+
+
+async def _back_off(attempt: int) -> None:
+    """Waits a little longer each time, never two writers in step."""
+    await asyncio.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 7)))  # noqa: S311 (not a secret)

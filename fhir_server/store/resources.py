@@ -1,0 +1,97 @@
+"""Reading what is kept: the current version, one version, the history.
+
+https://hl7.org/fhir/R4/http.html#read, #vread and #history
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from fhir_server.store.pool import Connection
+
+COLUMNS = "v.pk, v.seq, t.name, v.id, v.version, v.written, v.method::text, v.content"
+
+READ = """
+SELECT v.content, v.version, v.written, v.method::text
+FROM resource r JOIN version v ON v.pk = r.pk AND v.version = r.version
+WHERE r.tenant = $1 AND r.type = $2 AND r.id = $3
+"""
+
+VREAD = """
+SELECT v.content, v.version, v.written, v.method::text
+FROM resource r JOIN version v ON v.pk = r.pk
+WHERE r.tenant = $1 AND r.type = $2 AND r.id = $3 AND v.version = $4
+"""
+
+CURRENT = """
+SELECT w.n, r.pk, r.version, r.updated, r.deleted, v.content
+FROM unnest($2::smallint[], $3::text[]) WITH ORDINALITY AS w (type, id, n)
+JOIN resource r ON r.tenant = $1 AND r.type = w.type AND r.id = w.id
+JOIN version v ON v.pk = r.pk AND v.version = r.version
+"""
+
+# Row locks in key order, so that two transactions over the same resources queue instead of waiting for each other.
+LOCK = """
+SELECT r.pk FROM resource r
+JOIN unnest($2::smallint[], $3::text[]) AS w (type, id) ON r.type = w.type AND r.id = w.id
+WHERE r.tenant = $1 ORDER BY r.type, r.id FOR UPDATE OF r
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of one resource; content is its exact text in UTF-8, None for a deletion."""
+
+    content: bytes | None
+    version: int
+    written: datetime
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What a writer must know of a resource that exists: its key, its latest version, and the text of that."""
+
+    pk: int
+    version: int
+    written: datetime
+    deleted: bool
+    content: bytes | None
+
+
+class Types:
+    """The small numbers of the resource types, as the database has them."""
+
+    def __init__(self, codes: dict[str, int]) -> None:
+        self.code = codes
+        self.name = {code: name for name, code in codes.items()}
+
+    @classmethod
+    async def load(cls, conn: Connection) -> "Types":
+        rows = await (await conn.execute("SELECT name, code FROM resource_type")).fetchall()
+        return cls(dict(rows))
+
+
+async def read(conn: Connection, tenant: int, type_code: int, resource_id: str) -> Version | None:
+    """The current version, a deletion included; None where the id was never used."""
+    cursor = await conn.execute(READ, (tenant, type_code, resource_id), prepare=True, binary=True)
+    row = await cursor.fetchone()
+    return Version(*row) if row else None
+
+
+async def vread(conn: Connection, tenant: int, type_code: int, resource_id: str, version: int) -> Version | None:
+    """One version by number; None where there is no such."""
+    cursor = await conn.execute(VREAD, (tenant, type_code, resource_id, version), prepare=True, binary=True)
+    row = await cursor.fetchone()
+    return Version(*row) if row else None
+
+
+async def current(
+    conn: Connection, tenant: int, targets: Sequence[tuple[int, str]], *, lock: bool
+) -> dict[tuple[int, str], Current]:
+    """The latest version of each (type code, id) that was ever used; with `lock`, nobody else can write them now."""
+    types, ids = [code for code, _ in targets], [resource_id for _, resource_id in targets]
+    if lock:
+        await conn.execute(LOCK, (tenant, types, ids))
+    cursor = await conn.execute(CURRENT, (tenant, types, ids), prepare=True, binary=True)
+    return {targets[row[0] - 1]: Current(*row[1:]) for row in await cursor.fetchall()}

@@ -1,0 +1,40 @@
+"""The index rows of one resource: what each search type adds when the resource is written.
+
+https://hl7.org/fhir/R4/search.html#index; the tables are in store/migrations/0001_store.sql.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+Token = int  # key
+Reference = tuple[int, int]  # key of the path, key of the target
+String = tuple[int, str, str | None, str | None]  # key of the path, value, full_value, exact
+Date = tuple[int, str, str]  # key of the path, low, high: ISO 8601 in UTC, or -infinity and infinity
+Number = tuple[int, Decimal, Decimal]  # key of the path, low, high (Decimal("Infinity") is allowed)
+# key of the path, low, high, code, label, canonical_key, canonical_low, canonical_high
+Quantity = tuple[int, Decimal, Decimal, int | None, int | None, int | None, Decimal | None, Decimal | None]
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows of one resource, each kind a set, so that an update touches only what differs."""
+
+    tokens: set[Token] = field(default_factory=set)
+    references: set[Reference] = field(default_factory=set)
+    strings: set[String] = field(default_factory=set)
+    dates: set[Date] = field(default_factory=set)
+    numbers: set[Number] = field(default_factory=set)
+    quantities: set[Quantity] = field(default_factory=set)
+    paths: set[int] = field(default_factory=set)  # keys of the paths that have a value: the shape
+
+    def without(self, other: "Rows") -> "Rows":
+        """The rows that `other` does not have."""
+        return Rows(
+            self.tokens - other.tokens,
+            self.references - other.references,
+            self.strings - other.strings,
+            self.dates - other.dates,
+            self.numbers - other.numbers,
+            self.quantities - other.quantities,
+            self.paths,
+        )

@@ -1,0 +1,1 @@
+"""FHIR's definitions and what they demand of a resource: packages, structures, validation, FHIRPath."""
