@@ -108,7 +108,10 @@ class Definitions:
         self._structures: dict[str, Structure] = {}
         self._codes: dict[str, frozenset[Code] | None] = {}
         self.primitive_types: Mapping[str, str] = _decode_primitives(package.table("primitive-types"))
-        """The regular expression of the specification for each primitive type; empty where it gives none (xhtml)."""
+        """The regular expression of the specification for each primitive type; empty where it gives none (xhtml).
+
+        Not all are safe to match against what a client sends: that of base64Binary takes exponential time.
+        """
         self.types: tuple[str, ...] = tuple(
             name.removeprefix("structure/") for name in package.tables() if name.startswith("structure/")
         )
@@ -141,16 +144,19 @@ class Definitions:
         return name in self._concrete
 
     def search_parameters(self) -> tuple[dict[str, Any], ...]:
-        """Every SearchParameter without prose: code, base, type, expression, target, component, comparator and so on."""
+        """Every SearchParameter without prose: code, base, type, expression, target, component, comparator and so on.
+
+        Three are the specification's examples (`example`, `example-extension`, `example-reference`), 16 have no expression.
+        """
         return tuple(self._package.resources("SearchParameter"))
 
     def operations(self) -> tuple[dict[str, Any], ...]:
-        """Every OperationDefinition, without prose."""
-        return tuple(self._package.resources("OperationDefinition"))
+        """Every OperationDefinition of the specification, without comments and without its `example`."""
+        return self._normative("OperationDefinition")
 
     def compartments(self) -> tuple[dict[str, Any], ...]:
-        """Every CompartmentDefinition, without prose."""
-        return tuple(self._package.resources("CompartmentDefinition"))
+        """The five CompartmentDefinitions, without prose and without the `example`, which would be a second Device."""
+        return self._normative("CompartmentDefinition")
 
     def resource(self, canonical: str) -> dict[str, Any] | None:
         """The definition with this url, of any type; with `|version` only that version; None where there is none."""
@@ -175,6 +181,11 @@ class Definitions:
         if entry.url not in self._codes:
             self._codes[entry.url] = expand(entry.url, self.value_set, self.code_system)
         return self._codes[entry.url]
+
+    def _normative(self, resource_type: str) -> tuple[dict[str, Any], ...]:
+        """The resources of a type that carry the version of the package: the specification's examples do not."""
+        resources = self._package.resources(resource_type)
+        return tuple(resource for resource in resources if resource.get("version") == self._package.version)
 
     def _find(self, canonical: str, resource_type: str | None) -> dict[str, Any] | None:
         entry = self._entry(canonical, resource_type)

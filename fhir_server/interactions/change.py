@@ -15,7 +15,7 @@ from fhir_server.outcome import Refusal, refuse
 from fhir_server.json import dump_json, parse_json
 from fhir_server.search.index import extract
 from fhir_server.search.key import key, reference_key
-from fhir_server.store.changes import EMPTY, Write, write
+from fhir_server.store.changes import Write, write
 from fhir_server.store.resources import Current, current
 from fhir_server.store.rows import Rows
 
@@ -142,7 +142,7 @@ def _plan_delete(context: Context, change: Change, known: Current | None, now: d
     written = _later(now, known)
     step = Write(
         known.pk, context.type_code(change.type), change.id, 0, known.version + 1, written, "D", None, 0,
-        EMPTY, _rows(context, known),
+        Rows(), _rows(context, known),
     )  # fmt: skip
     return Stored(change.type, change.id, step.version, written, None, created=False, changed=True), step
 
@@ -167,7 +167,7 @@ def _write(
     version: int, written: datetime,
 ) -> Write:  # fmt: skip
     rows = extract(resource, context.parameters, context.tenant)
-    old = _rows(context, known) if known is not None and known.content is not None else EMPTY
+    old = _rows(context, known) if known is not None and known.content is not None else None
     method = "P" if change.patch else "C" if known is None or known.deleted else "U"
     return Write(
         pk=known.pk if known else 0,
@@ -179,8 +179,8 @@ def _write(
         method=method,
         content=content,
         shape=shape_of(context.tenant, change.type, rows),
-        added=rows.without(old) if old is not EMPTY else rows,
-        removed=old.without(rows) if old is not EMPTY else EMPTY,
+        added=rows if old is None else rows.without(old),
+        removed=None if old is None else old.without(rows),
     )
 
 

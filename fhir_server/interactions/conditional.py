@@ -46,10 +46,20 @@ async def find(context: Context, resource_type: str, pairs: Pairs, limit: int = 
 
 async def find_one(context: Context, resource_type: str, pairs: Pairs) -> str | None:
     """The id of the one resource that the criteria select, None where there is none; 412 where there are more."""
-    ids = await find(context, resource_type, pairs)
+    return only(resource_type, await find(context, resource_type, pairs))
+
+
+def only(resource_type: str, ids: Sequence[str]) -> str | None:
+    """The one id, None where there is none; 412 where there are more."""
     if len(ids) > 1:
         raise refuse("multiple-matches", f"the criteria select more than one {resource_type}; narrow them")
     return ids[0] if ids else None
+
+
+async def find_each(context: Context, queries: Sequence[Query]) -> list[list[str]]:
+    """Up to two ids for each query, in one round trip."""
+    search = Search(context.conn, context.tenant, context.types, context.parameters)
+    return await search.first_of_each(queries, 2) if queries else []
 
 
 def lock_key(tenant: int, resource_type: str, pairs: Pairs) -> int:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
 
-from psycopg import AsyncCursor
-
 from fhir_server.interactions.change import instant
 from fhir_server.interactions.context import Context
 from fhir_server.outcome import refuse
 from fhir_server.search.bundle import quoted
+from fhir_server.search.execute import rows_of
 from fhir_server.search.fragment import Fragment, join, sql
+from fhir_server.store.pool import Connection
+from fhir_server.store.resources import read
 
 METHODS = {"C": "POST", "U": "PUT", "P": "PATCH", "D": "DELETE"}
 
@@ -55,11 +56,8 @@ class Events:
 async def history(context: Context, asked: Asked) -> Events:
     """The page asked for; 404 for an id that was never used."""
     async with context.connection() as conn:
-        cursor = AsyncCursor(conn)
-        statement = _statement(context, asked)
-        await cursor.execute(statement.text, statement.parameters, binary=True)
-        rows = await cursor.fetchall()
-        if asked.id is not None and not rows and not await _was_used(context, cursor, asked):
+        rows = await rows_of(conn, _statement(context, asked))
+        if asked.id is not None and not rows and not await _was_used(context, conn, asked):
             raise refuse("not-found", f"{asked.type}/{asked.id} is not known")
     more = len(rows) > asked.count
     events = tuple(Event(*row) for row in rows[: asked.count])
@@ -67,13 +65,9 @@ async def history(context: Context, asked: Asked) -> Events:
     return Events(events, total, events[-1].seq if more and events else None)
 
 
-async def _was_used(context: Context, cursor: AsyncCursor[tuple[object, ...]], asked: Asked) -> bool:
-    assert asked.type is not None
-    await cursor.execute(
-        "SELECT 1 FROM resource WHERE tenant = %s AND type = %s AND id = %s",
-        (context.tenant, context.type_code(asked.type), asked.id),
-    )
-    return await cursor.fetchone() is not None
+async def _was_used(context: Context, conn: Connection, asked: Asked) -> bool:
+    assert asked.type is not None and asked.id is not None
+    return await read(conn, context.tenant, context.type_code(asked.type), asked.id) is not None
 
 
 async def _count(context: Context, asked: Asked) -> int | None:
@@ -81,11 +75,8 @@ async def _count(context: Context, asked: Asked) -> int | None:
     if asked.id is None:
         return None
     async with context.connection() as conn:
-        where = _where(context, asked, paged=False)
-        cursor = AsyncCursor(conn)
-        await cursor.execute((sql("SELECT count(*) FROM version v WHERE ") + where).text, where.parameters)
-        row = await cursor.fetchone()
-    return int(row[0]) if row else None
+        rows = await rows_of(conn, sql("SELECT count(*) FROM version v WHERE ") + _where(context, asked, paged=False))
+    return int(rows[0][0])
 
 
 _COLUMNS: LiteralString = "SELECT v.seq, v.type, v.id, v.version, v.written, v.method::text, v.content FROM version v WHERE "

@@ -5,20 +5,21 @@ https://hl7.org/fhir/R4/http.html#transaction and #trules
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_server.etag import etag, version_of
 from fhir_server.interactions.batch import response
 from fhir_server.interactions.change import Change, Stored, apply, instant, new_id
-from fhir_server.interactions.conditional import Pairs, criteria_of, find_one, lock, lock_key
+from fhir_server.interactions.conditional import Pairs, criteria_of, find_each, lock, lock_key, only, query_of
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.entry import Answer, Dispatch, Entry, PatchOf, entries_of
-from fhir_server.interactions.links import CONDITIONAL, conditional_references, rewritten
+from fhir_server.interactions.links import conditional_references, rewritten
 from fhir_server.interactions.write import check_id, identified, selected_for_delete
 from fhir_server.outcome import Refusal, refuse
-from fhir_server.store.resources import read
+from fhir_server.search.query import Query
+from fhir_server.store.resources import Current, current
 
 RESTFUL = re.compile(r"(?:.*/)?([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})")
 PREFERENCE = "representation"
@@ -33,6 +34,7 @@ class Step:
     id: str  # as the url says; "" where criteria select
     criteria: Pairs | None
     fresh: str  # the id a create uses, chosen once so that a second attempt is the same
+    found: list[str] = field(default_factory=list)  # up to two ids that the criteria select in the store
     matched: str | None = None  # the resource that If-None-Exist found: nothing is written
     changes: list[Change] = field(default_factory=list)
 
@@ -104,6 +106,7 @@ async def _write(context: Context, steps: dict[int, Step], patch_of: PatchOf, pr
     """All writes: criteria are looked up, identities settled, links rewritten, and everything stored at once."""
     ordered = list(steps.values())
     await lock(context, [lock_key(context.tenant, one.type, one.criteria) for one in ordered if one.criteria is not None])
+    await _look_up(context, [one for one in ordered if one.criteria is not None and one.entry.method != "DELETE"])
     for method in ("DELETE", "POST", "PUT", "PATCH"):
         for one in ordered:
             if one.entry.method == method:
@@ -118,7 +121,23 @@ async def _write(context: Context, steps: dict[int, Step], patch_of: PatchOf, pr
         if n % 64 == 63:
             await asyncio.sleep(0)  # other requests get their turn
     stored = dict(zip(map(id, changes), await apply(context, changes, lock=True), strict=True))
-    return {n: await _answer(context, one, [stored[id(c)] for c in one.changes], prefer) for n, one in steps.items()}
+    existing = await _existing(context, [one for one in ordered if one.matched is not None])
+    return {
+        n: _answer([stored[id(c)] for c in one.changes], prefer) if one.matched is None else _found(one, existing, prefer)
+        for n, one in steps.items()
+    }
+
+
+async def _look_up(context: Context, steps: Sequence[Step]) -> None:
+    """What the criteria of the steps select in the store, all in one round trip."""
+    queries = []
+    for step in steps:
+        try:
+            queries.append(query_of(context, step.type, step.criteria or ()))
+        except Refusal as refusal:
+            raise refusal.at(step.entry.place) from None
+    for step, ids in zip(steps, await find_each(context, queries), strict=True):
+        step.found = ids
 
 
 async def _settle(context: Context, step: Step, all_steps: Sequence[Step], patch_of: PatchOf) -> None:
@@ -128,11 +147,11 @@ async def _settle(context: Context, step: Step, all_steps: Sequence[Step], patch
             case "DELETE":
                 step.changes = await _deletes(context, step)
             case "POST":
-                await _settle_create(context, step, all_steps)
+                _settle_create(step, all_steps)
             case "PUT":
-                step.changes = [await _update(context, step)]
+                step.changes = [_update(step)]
             case _:
-                step.changes = [await _patch(context, step, patch_of)]
+                step.changes = [_patch(context, step, patch_of)]
     except Refusal as refusal:
         raise refusal.at(step.entry.place) from None
 
@@ -145,19 +164,19 @@ async def _deletes(context: Context, step: Step) -> list[Change]:
     return [_change(step, found) for found in await selected_for_delete(context, step.type, step.criteria)]
 
 
-async def _settle_create(context: Context, step: Step, all_steps: Sequence[Step]) -> None:
+def _settle_create(step: Step, all_steps: Sequence[Step]) -> None:
     step.matched, step.changes = None, []
     if step.criteria is not None:
-        step.matched = await _matched(context, step, all_steps)
+        step.matched = _matched(step, all_steps)
     if step.matched is None:
         step.changes = [_change(step, step.fresh, resource=step.entry.resource, fresh=True)]
 
 
-async def _matched(context: Context, step: Step, all_steps: Sequence[Step]) -> str | None:
+def _matched(step: Step, all_steps: Sequence[Step]) -> str | None:
     """What If-None-Exist finds: in the store, or made by an entry before with the same criteria."""
     deleted = {c.id for one in all_steps if one.entry.method == "DELETE" and one.type == step.type for c in one.changes}
-    found = await find_one(context, step.type, step.criteria or ())
-    if found is not None and found not in deleted:
+    found = only(step.type, [one for one in step.found if one not in deleted])
+    if found is not None:
         return found
     for one in all_steps:
         if one is step:
@@ -167,30 +186,23 @@ async def _matched(context: Context, step: Step, all_steps: Sequence[Step]) -> s
     return None
 
 
-async def _update(context: Context, step: Step) -> Change:
+def _update(step: Step) -> Change:
     resource = step.entry.resource or {}
-    if step.criteria is None:
-        stated = resource.get("id", step.id)
-        wanted = {**resource, "id": step.id} if "id" not in resource else resource
-        if stated != step.id:
-            raise refuse("invalid", f"the resource's id is {stated!r}, the url's is '{step.id}'", "Resource.id")
-        return _change(step, step.id, resource=wanted)
     stated = resource.get("id", "")
-    found = await find_one(context, step.type, step.criteria)
-    # A temporary id of the Bundle is no wish for an id of the server.
-    settled = identified(_change(step, "" if found is None and not stated else stated, resource=resource), found)
+    if step.criteria is None:
+        if stated not in ("", step.id):
+            raise refuse("invalid", f"the resource's id is {stated!r}, the url's is '{step.id}'", "Resource.id")
+        return _change(step, step.id, resource={**resource, "id": step.id})
+    settled = identified(_change(step, stated, resource=resource), only(step.type, step.found))
     if settled.fresh:
         settled.id = step.fresh
     return settled
 
 
-async def _patch(context: Context, step: Step, patch_of: PatchOf) -> Change:
-    target = step.id
-    if step.criteria is not None:
-        found = await find_one(context, step.type, step.criteria)
-        if found is None:
-            raise refuse("not-found", f"the criteria select no {step.type}")
-        target = found
+def _patch(context: Context, step: Step, patch_of: PatchOf) -> Change:
+    target = step.id if step.criteria is None else only(step.type, step.found)
+    if target is None:
+        raise refuse("not-found", f"the criteria select no {step.type}")
     return _change(step, target, patch=patch_of(context, step.entry))
 
 
@@ -243,28 +255,29 @@ def _written(step: Step) -> str:
 
 async def _resolve_conditional_references(context: Context, steps: Sequence[Step], mapping: dict[str, str]) -> None:
     """Adds `Type?criteria` references to the mapping; each must select exactly one resource."""
+    places: dict[str, str] = {}
     for step in steps:
         for change in step.changes:
             for text in conditional_references(change.resource) - mapping.keys() if change.resource else ():
-                mapping[text] = await _selected(context, text, change.place)
+                places.setdefault(text, change.place)
+    queries = [_reference_query(context, text, place) for text, place in places.items()]
+    for (text, place), ids in zip(places.items(), await find_each(context, queries), strict=True):
+        if len(ids) != 1:
+            how = "more than one resource" if ids else "nothing"
+            raise refuse("processing", f"{place}: the conditional reference {text[:300]} selects {how}", place, status=412)
+        mapping[text] = f"{text.partition('?')[0]}/{ids[0]}"
 
 
-async def _selected(context: Context, reference: str, place: str) -> str:
-    parts = CONDITIONAL.fullmatch(reference)
-    assert parts is not None
+def _reference_query(context: Context, reference: str, place: str) -> Query:
+    kind, _, criteria = reference.partition("?")
     try:
-        found = await find_one(context, parts[1], _criteria(parts[2]))
+        return query_of(context, kind, _criteria(criteria))
     except Refusal as refusal:
         raise refusal.at(place) from None
-    if found is None:
-        raise refuse("not-found", f"{place}: the conditional reference {reference[:300]} selects nothing", place, status=412)
-    return f"{parts[1]}/{found}"
 
 
-async def _answer(context: Context, step: Step, stored: Sequence[Stored], prefer: str | None) -> Answer:
-    if step.matched is not None:
-        return await _existing(context, step, step.matched, prefer)
-    if step.entry.method == "DELETE":
+def _answer(stored: Sequence[Stored], prefer: str | None) -> Answer:
+    if not stored or stored[0].content is None:
         version = stored[0].version if len(stored) == 1 else 0
         return Answer(204, etag=etag(version) if version else "")
     one = stored[0]
@@ -278,13 +291,18 @@ async def _answer(context: Context, step: Step, stored: Sequence[Stored], prefer
     )
 
 
-async def _existing(context: Context, step: Step, resource_id: str, prefer: str | None) -> Answer:
-    """The answer of a conditional create that found its resource (or whose twin in this Bundle made it)."""
-    kept = await read(context.conn, context.tenant, context.type_code(step.type), resource_id)
-    assert kept is not None, "found or written in this transaction"
+async def _existing(context: Context, steps: Sequence[Step]) -> dict[tuple[str, str], Current]:
+    """The current versions of what conditional creates found, or what their twins in this Bundle made."""
+    targets = list({(context.type_code(one.type), one.matched): None for one in steps if one.matched is not None})
+    known = await current(context.conn, context.tenant, targets, lock=False) if targets else {}
+    return {(context.types.name[code], resource_id): one for (code, resource_id), one in known.items()}
+
+
+def _found(step: Step, existing: Mapping[tuple[str, str], Current], prefer: str | None) -> Answer:
+    kept = existing[step.type, step.matched or ""]
     return Answer(
         200,
-        location=f"{step.type}/{resource_id}/_history/{kept.version}",
+        location=f"{step.type}/{step.matched}/_history/{kept.version}",
         etag=etag(kept.version),
         last_modified=instant(kept.written),
         content=kept.content if prefer == PREFERENCE else None,

@@ -147,7 +147,7 @@ class _Reader:
 
     def text(self, text: str) -> None:
         if self.narrative is not None:
-            self.narrative.out.append(escape(text))
+            self.narrative.text(text)
         elif not text.isspace():
             self.refuse(
                 f"text {text.strip()[:20]!r} between elements; FHIR XML has its values in the attribute 'value'"
@@ -191,6 +191,7 @@ class _Narrative:
         self.begin = reader.parser.CurrentByteIndex
         self.alone = alone
         self.depth = 0
+        self.empty = False
         self.out: list[str] = []
 
     def start(self, uri: str, name: str, prefix: str, attributes: dict[str, str]) -> None:
@@ -206,21 +207,27 @@ class _Narrative:
                 self.reader.refuse(f"the attribute '{plain}' in the narrative is in the namespace {space}")
             written += f" {'xml:' if space else ''}{plain}={quoteattr(text)}"
         self.out.append(f"<{name}{written}>")
+        self.empty = True
         self.depth += 1
+
+    def text(self, text: str) -> None:
+        self.out.append(escape(text))
+        self.empty = False
 
     def end(self, name: str) -> None:
         self.depth -= 1
-        if self.out[-1].startswith(f"<{name}"):
+        if self.empty:
             self.out[-1] = self.out[-1][:-1] + "/>"
+            self.empty = False
         else:
             self.out.append(f"</{name}>")
 
     def markup(self) -> str:
         """The whole div, once its end has come."""
-        last = self.reader.parser.CurrentByteIndex
-        if not self.alone or last == self.begin:
+        if not self.alone or len(self.out) == 1:  # of <div/> expat reports the end nowhere useful
             return "".join(self.out)
-        return self.reader.data[self.begin : self.reader.data.index(b">", last) + 1].decode()
+        end = self.reader.data.index(b">", self.reader.parser.CurrentByteIndex) + 1
+        return self.reader.data[self.begin : end].decode()
 
 
 def _split(name: str) -> tuple[str, str, str]:

@@ -8,6 +8,7 @@ from typing import Any, LiteralString
 
 from fhir_server.outcome import refuse
 from fhir_server.search.fragment import Fragment, join, sql
+from fhir_server.search.index import missing_keys
 from fhir_server.search.key import key, reference_key
 from fhir_server.search.parameter import Parameter
 from fhir_server.search.query import Chain, Clause, Either, Has, Missing, Page, Query, Sort, Term, Within
@@ -151,10 +152,9 @@ class Compiler:
         return [key(self.tenant, path.resource_type, path.text, "reference") for path in parameter.paths]
 
     def _missing(self, term: Missing) -> Fragment:
-        keys = [key(self.tenant, path.resource_type, path.text, "path") for path in _paths(term.parameter)]
         if term.parameter.code in _COLUMNS:
             return sql("false") if term.missing else sql("true")
-        having = sql("SELECT s.id FROM shape s WHERE s.tenant = %s AND s.paths && %s::int8[]", self.tenant, keys)
+        having = sql("SELECT s.id FROM shape s WHERE s.tenant = %s AND s.paths && %s::int8[]", self.tenant, missing_keys(term.parameter, self.tenant))
         if term.missing:
             return sql("r.shape NOT IN (") + having + sql(")")
         return sql("r.shape IN (") + having + sql(")")
@@ -211,10 +211,6 @@ _SORTED: dict[str, tuple[str, LiteralString, LiteralString]] = {
         " LEFT JOIN LATERAL (SELECT max(high) AS value FROM index_quantity i WHERE i.pk = r.pk AND i.key = ANY(%s))",
     ),
 }
-
-
-def _paths(parameter: Parameter) -> tuple[Any, ...]:
-    return parameter.roots or parameter.paths
 
 
 def _negated(clause: Clause, condition: Fragment) -> Fragment:

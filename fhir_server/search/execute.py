@@ -60,6 +60,13 @@ class Found:
     truncated: bool = False  # there was more to include than MOST_INCLUDED
 
 
+async def rows_of(conn: Connection, fragment: Fragment) -> list[tuple[Any, ...]]:
+    """All rows of a composed statement."""
+    cursor = AsyncCursor(conn)
+    await cursor.execute(fragment.text, fragment.parameters, binary=True)
+    return await cursor.fetchall()
+
+
 class Search:
     """Searches for one tenant on one connection."""
 
@@ -89,10 +96,18 @@ class Search:
         rows = await self._rows(self.compiler.matches(query, limit))
         return [(self.types.name[code], resource_id) for _, code, resource_id in rows]
 
+    async def first_of_each(self, queries: Sequence[Query], limit: int) -> list[list[str]]:
+        """The ids of the first resources of each query: sent as one pipeline, so many cost one round trip."""
+        cursors = []
+        async with self.conn.pipeline():
+            for query in queries:
+                fragment = self.compiler.matches(query, limit)
+                cursors.append(cursor := AsyncCursor(self.conn))
+                await cursor.execute(fragment.text, fragment.parameters, prepare=True, binary=True)
+        return [[row[2] for row in await cursor.fetchall()] for cursor in cursors]
+
     async def _rows(self, fragment: Fragment) -> list[tuple[Any, ...]]:
-        cursor = AsyncCursor(self.conn)
-        await cursor.execute(fragment.text, fragment.parameters, binary=True)
-        return await cursor.fetchall()
+        return await rows_of(self.conn, fragment)
 
     def _match(self, row: Sequence[Any]) -> Match:
         return Match(row[0], self.types.name[row[1]], row[2], row[3])

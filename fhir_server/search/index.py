@@ -81,7 +81,7 @@ def missing_keys(parameter: Parameter, tenant: int) -> list[int]:
     """The keys of which a resource has at least one in its shape where the parameter has a value there."""
     keys = []
     for path in parameter.roots or parameter.paths:
-        forms = [(name,) for name in _restriction(parameter)] or [()]
+        forms: list[tuple[str, ...]] = [(name,) for name in _restriction(parameter)] or [()]
         keys += [key(tenant, path.resource_type, path.text, "path", *form) for form in forms]
     return keys
 

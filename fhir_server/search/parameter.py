@@ -113,6 +113,11 @@ class Parameters:
             if definition["url"] not in _EXAMPLES:
                 self._register(_repaired(definition))
 
+    @property
+    def resource_types(self) -> tuple[str, ...]:
+        """All resource types there are, sorted."""
+        return self._definitions.resource_types
+
     def get(self, resource_type: str, code: str) -> Parameter | None:
         """The parameter of this name, None where the type has none."""
         return self.of(resource_type).get(code)

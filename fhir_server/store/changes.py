@@ -11,8 +11,6 @@ from typing import Any
 from fhir_server.store.rows import Rows
 from fhir_server.store.pool import Connection
 
-EMPTY = Rows()
-
 
 @dataclass(slots=True)
 class Write:
@@ -31,7 +29,7 @@ class Write:
     content: bytes | None
     shape: int
     added: Rows
-    removed: Rows = EMPTY
+    removed: Rows | None = None
 
 
 def _numbers(values: Iterable[object]) -> str:
@@ -113,7 +111,7 @@ def parameters(tenant: int, writes: Sequence[Write], unknown: dict[int, Write]) 
         _numbers(w.type for w in new_shapes),
         [_numbers(sorted(w.added.paths)) for w in new_shapes],
         *_index_parameters(writes),
-        any(w.removed is not EMPTY for w in writes),
+        any(w.removed is not None for w in writes),
     ]
 
 
@@ -122,6 +120,8 @@ def _index_parameters(writes: Sequence[Write]) -> list[Any]:
     dates, numbers, quantities = _Columns(3), _Columns(3), _Columns(8)
     for n, one in enumerate(writes, 1):
         for ordinal, rows in ((n, one.added), (-n, one.removed)):
+            if rows is None:
+                continue
             tokens.extend(ordinal, ((token,) for token in rows.tokens))
             references.extend(ordinal, rows.references)
             strings.extend(ordinal, rows.strings)

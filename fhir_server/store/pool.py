@@ -117,8 +117,6 @@ class Pool:
 
 def _raise_unless_lost_race(error: psycopg.Error, attempt: int) -> None:
     lost = isinstance(error, RETRIED) or error.sqlstate == VERSION_CONFLICT
-    if isinstance(error, psycopg.errors.QueryCanceled):
-        raise refuse("too-costly", "too costly: the database did not finish in the time allowed; narrow it") from error
     if not lost:
         raise error
     if attempt == ATTEMPTS - 1:

@@ -23,7 +23,8 @@ class Disease:
     It is had between the `ages` (completed years, both included) by that `gender` or any, by the share `prevalence`
     of those people. An acute one is over after `days`. `drugs` come from the formulary, `children` in their place
     before the age of 12; `panels` are the laboratory panels by which it is followed; `specialty` is the department it
-    is referred to; `setting` is the class of the encounter at which it is treated, `stay` the nights spent there.
+    is referred to; `setting` is the class of the encounter at which it is treated, `stay` the nights spent there on
+    the department `ward`. What has a term, but is not over, began `within` so many days.
     """
 
     slug: str
@@ -41,6 +42,7 @@ class Disease:
     stay: int = 0
     ward: str = "emergency"
     procedure: Code | None = None
+    within: int | None = None
 
     @property
     def chronic(self) -> bool:
@@ -206,6 +208,7 @@ DISEASES: tuple[Disease, ...] = (
         gender="female",
         panels=("blood-count",),
         specialty="obstetrics-gynaecology",
+        within=220,
     ),
     Disease(
         "otitis-media",
@@ -295,7 +298,7 @@ DISEASES: tuple[Disease, ...] = (
         procedure=("399208008", "Plain chest X-ray"),
     ),
 )
-# A pregnancy ends, and some of what is had beside it would be treated otherwise.
+# Much of what might be had beside a pregnancy would be treated otherwise than we treat it.
 ALONE = "pregnancy"
 # Whoever has the second is not given the first as well: both name one patient's lung disease.
 EXCLUDES = {"copd": "asthma", "coronary-heart-disease": "hyperlipidaemia"}

@@ -17,7 +17,7 @@ _BOOLEAN: Types = frozenset({"System.Boolean"})
 _BOOLEAN_FUNCTIONS = frozenset(
     "empty exists all allTrue anyTrue allFalse anyFalse subsetOf supersetOf isDistinct not startsWith endsWith contains "
     "matches matchesFull convertsToBoolean convertsToInteger convertsToDecimal convertsToString convertsToDate "
-    "convertsToDateTime convertsToTime convertsToQuantity is hasValue conformsTo memberOf comparable htmlChecks".split()
+    "convertsToDateTime convertsToTime convertsToQuantity is hasValue hasExtension conformsTo memberOf comparable htmlChecks".split()
 )
 _SAME = frozenset("where single first last tail skip take distinct intersect exclude trace sort getValue".split())
 _NEED_ORDER = frozenset("first last tail skip take".split())
@@ -62,8 +62,8 @@ def _infer(tree: Tree, this: _Known) -> _Known:
             return _call(tree, this)
         case Special(name):
             return this if name == "this" else _ANYTHING
-        case Variable(name):
-            return this if name == "context" else _ANYTHING
+        case Variable():
+            return _ANYTHING
         case Index(source, index):
             _infer(index, this)
             return _infer(source, this)

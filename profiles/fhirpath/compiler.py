@@ -137,9 +137,8 @@ def _leading(name: str) -> Code:
         return _member(_this, name)
 
     def call(scope: Scope) -> Items:
-        if any(type(item) is Element and name in item.shape.ancestry for item in scope.this):
-            return [item for item in scope.this if type(item) is Element and name in item.shape.ancestry]
-        return below(scope)
+        itself = [item for item in scope.this if type(item) is Element and name in item.shape.ancestry]
+        return itself or below(scope)
 
     below = _member(_this, name)
     return call

@@ -4,7 +4,7 @@ https://hl7.org/fhir/R4/fhirpath.html#vars and https://hl7.org/fhirpath/N1/#envi
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,18 +43,33 @@ class Host:
 
 
 NO_HOST = Host()
+NO_VARIABLES: Mapping[str, Any] = {}
 
 
-@dataclass(slots=True)
 class Environment:
-    """One evaluation: the context it began with, variables by name, the host, and a limit of steps (None: none)."""
+    """One evaluation: the context it began with, variables by name, the host, and a limit of steps (None: none).
 
-    context: Items
-    variables: Mapping[str, Any] = field(default_factory=dict)
-    host: Host = NO_HOST
-    limit: int | None = None
-    steps: int = 0
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    Several expressions over one context may share it, and then see one now().
+    """
+
+    __slots__ = ("_now", "context", "host", "limit", "steps", "variables")
+
+    def __init__(
+        self, context: Items, variables: Mapping[str, Any] = NO_VARIABLES, host: Host = NO_HOST, limit: int | None = None
+    ) -> None:
+        self.context = context
+        self.variables = variables
+        self.host = host
+        self.limit = limit
+        self.steps = 0
+        self._now: datetime | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The moment of this evaluation, the same however often it is asked."""
+        if self._now is None:
+            self._now = datetime.now(UTC)
+        return self._now
 
     def spend(self, steps: int) -> None:
         """Counts steps; raises TooCostly past the limit."""

@@ -12,10 +12,10 @@ from profiles.fhirpath.check import check
 from profiles.fhirpath.compiler import compile_tree
 from profiles.fhirpath.element import Element, TypeName, root
 from profiles.fhirpath.error import FhirPathError
-from profiles.fhirpath.evaluation import NO_HOST, Code, Environment, Host, Items, Scope, truth
+from profiles.fhirpath.evaluation import NO_HOST, NO_VARIABLES, Code, Environment, Host, Items, Scope, truth
 from profiles.fhirpath.parser import parse
 from profiles.fhirpath.quantity import Quantity
-from profiles.fhirpath.syntax import Tree
+from profiles.fhirpath.syntax import Member, Special, Tree
 from profiles.fhirpath.temporal import Temporal
 
 CLIENT_STEPS = 200_000
@@ -34,7 +34,7 @@ class Expression:
         self,
         context: Element | dict[str, Any],
         *,
-        variables: Mapping[str, Any] | None = None,
+        variables: Mapping[str, Any] = NO_VARIABLES,
         host: Host = NO_HOST,
         limit: int | None = None,
     ) -> Items:
@@ -44,7 +44,7 @@ class Expression:
         sign; `limit` bounds the number of steps, of which CLIENT_STEPS are plenty.
         """
         start: Items = [context if isinstance(context, Element) else root(context)]
-        environment = Environment(start, variables or {}, host, limit)
+        environment = Environment(start, variables, host, limit)
         try:
             return self.code(Scope(start, environment))
         except FhirPathError as error:
@@ -53,11 +53,21 @@ class Expression:
         except RecursionError:
             raise FhirPathError("nested too deeply", self.text) from None
 
+    def parent(self) -> "tuple[Expression, str] | None":
+        """Of a path that ends in a name: the expression before it, and the name; None for any other."""
+        match self.tree:
+            case Member(None, name):
+                return Expression("$this", Special("this"), compile_tree(Special("this"))), name
+            case Member(source, name) if source is not None:
+                return Expression(self.text, source, compile_tree(source, strict=True)), name
+            case _:
+                return None
+
     def evaluate(
         self,
         context: Element | dict[str, Any],
         *,
-        variables: Mapping[str, Any] | None = None,
+        variables: Mapping[str, Any] = NO_VARIABLES,
         host: Host = NO_HOST,
         limit: int | None = None,
     ) -> list[Any]:
@@ -68,7 +78,7 @@ class Expression:
         self,
         context: Element | dict[str, Any],
         *,
-        variables: Mapping[str, Any] | None = None,
+        variables: Mapping[str, Any] = NO_VARIABLES,
         host: Host = NO_HOST,
         limit: int | None = None,
     ) -> bool:
@@ -116,7 +126,7 @@ def evaluate(
     resource: Element | dict[str, Any],
     expression: str,
     *,
-    variables: Mapping[str, Any] | None = None,
+    variables: Mapping[str, Any] = NO_VARIABLES,
     host: Host = NO_HOST,
     limit: int | None = None,
 ) -> list[Any]:

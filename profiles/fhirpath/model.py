@@ -44,9 +44,22 @@ class Shape:
         return self.kind == "primitive-type"
 
 
-@functools.lru_cache(maxsize=4096)
+_SHAPES: dict[str, Shape] = {}
+
+
 def shape(name: str) -> Shape:
     """The type of this name: a resource type, data type, or backbone by its path; an unknown one has no elements."""
+    return _SHAPES.get(name) or _shape(name)
+
+
+def _shape(name: str) -> Shape:
+    made = _make(name)
+    if made.known:  # what a client may invent is not kept
+        _SHAPES[name] = made
+    return made
+
+
+def _make(name: str) -> Shape:
     try:
         structure = r4().structure(name)
     except UnknownStructure:

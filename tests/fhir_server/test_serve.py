@@ -184,11 +184,9 @@ def test_the_second_server_on_a_data_directory_says_who_holds_it_and_exits(start
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130), (signal.SIGHUP, 0)])
 def test_a_signal_before_it_answers_ends_it_as_quietly(start: Start, number: signal.Signals, code: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        with start(DATABASE_URL=f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none") as server:
-            silent.accept()[0].close()
-            connection, _ = silent.accept()  # without encryption, after the first was refused
-            with connection:
-                assert server.end(number) == (code, "")
+        url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none"
+        with start(DATABASE_URL=url) as server, silent.accept()[0]:
+            assert server.end(number) == (code, "")
 
 
 def test_a_port_in_use_is_said_before_the_database_is_touched(start: Start, data_dir: Path) -> None:
@@ -249,7 +247,7 @@ def test_a_worker_that_dies_is_replaced(start: Start) -> None:
         assert server.end(signal.SIGTERM)[0] == 0
 
 
-def test_a_server_whose_database_died_ends_and_says_so(start: Start, data_dir: Path) -> None:
+def test_a_server_whose_database_died_says_so_and_can_start_again(start: Start, data_dir: Path) -> None:
     with start() as server:
         server.wait_until_it_answers()
         known = postmaster(data_dir / "postgres")
@@ -258,6 +256,8 @@ def test_a_server_whose_database_died_ends_and_says_so(start: Start, data_dir: P
         code, errors = server.end()
     assert code == 1
     assert re.fullmatch(r"mediconnect: the database has ended by itself; its log is \S+postgres.log\n", errors)
+    with start() as server:
+        server.wait_until_it_answers()
 
 
 @pytest.mark.parametrize("host", ["256.256.256.256", "no-such-host.invalid"])

@@ -98,8 +98,8 @@ def test_a_package_without_resources_is_a_package(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "complaint"),
     [
-        (lambda content: b"", "not a compiled FHIR package"),
-        (lambda content: MARK, "not a compiled FHIR package"),
+        (lambda _: b"", "not a compiled FHIR package"),
+        (lambda _: MARK, "not a compiled FHIR package"),
         (lambda content: b"\x1f\x8b" + content, "not a compiled FHIR package"),
         (lambda content: content[:40] + b"?" + content[41:], "the header is damaged"),
         (lambda content: content[:-1], "bytes where the header promises"),

@@ -31,6 +31,12 @@ def extension(items: Items, url: Items) -> Items:
     ]
 
 
+@eagerly("hasExtension", 1)
+def has_extension(items: Items, url: Items) -> Items:
+    """Whether any of the items has an extension with this url; R4's search parameter item-subject asks so."""
+    return boolean(bool(extension(items, url)))
+
+
 @eagerly("hasValue")
 def has_value(items: Items) -> Items:
     """Whether there is one primitive that has a value, not extensions alone."""

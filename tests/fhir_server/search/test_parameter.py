@@ -25,6 +25,7 @@ from tests.reference import reference
 
 SEARCH_PARAMETER = "http://hl7.org/fhir/SearchParameter/"
 EXAMPLES = {SEARCH_PARAMETER + name for name in ("example", "example-extension", "example-reference")}
+IS_SUBJECT = "http://hl7.org/fhir/StructureDefinition/questionnaireresponse-isSubject"
 # What no index answers: full text, named queries, _filter; and an age, which changes without a write.
 WITHOUT_PATHS = {"_content", "_query", "_text", "_filter", "age"}
 
@@ -118,10 +119,7 @@ def test_an_unknown_type_has_no_parameters():
         (
             "QuestionnaireResponse",
             "item-subject",
-            [
-                "QuestionnaireResponse.item.where(extension('http://hl7.org/fhir/StructureDefinition/"
-                "questionnaireresponse-isSubject').exists()).answer.value.ofType(Reference)"
-            ],
+            [f"QuestionnaireResponse.item.where(extension('{IS_SUBJECT}').exists()).answer.value.ofType(Reference)"],
         ),
     ],
 )
@@ -314,7 +312,7 @@ def test_an_expression_that_is_not_plain_is_left_to_the_fhirpath_engine():
         "name": [{"use": "usual", "family": "Abendroth", "given": ["Ida"]}, {"use": "old", "family": "X"}],
     }
     assert [path.nodes(patient) for path in added.paths] == [[("string", "Abendroth")], [("integer", 1)]]
-    assert [path.nodes({"resourceType": "Patient", "name": [{"use": 3}, 4]}) for path in added.paths][0] == []
+    assert added.paths[0].nodes({"resourceType": "Patient", "name": [{"use": 3}, 4]}) == []
 
 
 def test_a_parameter_of_every_resource_is_added_to_every_type():
