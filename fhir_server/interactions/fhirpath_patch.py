@@ -20,6 +20,7 @@ _NEEDED = {
     "replace": ("path", "value"), "move": ("path", "source", "destination"),
 }  # fmt: skip
 
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One operation of the patch: its index from 0, its type, and its parts by name."""

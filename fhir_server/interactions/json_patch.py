@@ -56,7 +56,8 @@ def keep_identity(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     for key in ("resourceType", "id"):
         if before.get(key) != after.get(key):
             path = f"{before['resourceType']}.id" if key == "id" else str(before["resourceType"])
-            raise refuse("business-rule", f"a patch cannot change {key} from {before.get(key)!r} to {after.get(key)!r}", path)
+            change = f"from {before.get(key)!r} to {after.get(key)!r}"
+            raise refuse("business-rule", f"a patch cannot change {key} {change}", path)
 
 
 def _named(index: int, operation: Mapping[str, Any]) -> str:
@@ -97,7 +98,8 @@ def _applied(index: int, operation: dict[str, Any], document: Any) -> Any:
 
 
 def _refusal(index: int, operation: Mapping[str, Any], document: Any, reason: str) -> Refusal:
-    expression = _expression(str(document.get("resourceType", "")) if isinstance(document, dict) else "", operation["path"])
+    kind = str(document.get("resourceType", "")) if isinstance(document, dict) else ""
+    expression = _expression(kind, operation["path"])
     return refuse("processing", f"{_named(index, operation)}: {reason}", expression, status=422)
 
 
@@ -132,10 +134,14 @@ def _size(document: Any, pointer: str, most: int) -> int:
 def _tidy(node: Any, path: str, depth: int) -> None:
     """Removes empty arrays and objects; raises Refusal for a null member and for nesting that is too deep."""
     if depth > MAX_DEPTH:
-        raise refuse("structure", f"the patch nests the resource deeper than {MAX_DEPTH} levels", path[:200], status=422)
+        raise refuse(
+            "structure", f"the patch nests the resource deeper than {MAX_DEPTH} levels", path[:200], status=422
+        )
     for key, value in list(node.items()) if isinstance(node, dict) else []:
         if value is None:
-            raise refuse("structure", f"the patch leaves {path}.{key} null; remove it instead", f"{path}.{key}", status=422)
+            raise refuse(
+                "structure", f"the patch leaves {path}.{key} null; remove it instead", f"{path}.{key}", status=422
+            )
         if isinstance(value, dict | list):
             _tidy(value, f"{path}.{key}", depth + 1)
             if not value:

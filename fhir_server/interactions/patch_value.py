@@ -68,11 +68,10 @@ def _single(fields: list[Field], name: str) -> Field:
 
 
 def _resource(value: Any, field: Field) -> dict[str, Any]:
-    kind = value.get("resourceType") if isinstance(value, dict) else None
-    if field.type != "Resource" or not isinstance(kind, str) or not r4().is_resource(kind):
+    kind = str(value.get("resourceType")) if isinstance(value, dict) else ""
+    if field.type != "Resource" or not r4().is_resource(kind):
         raise ValueError(f"{field.path} is a {field.type}; it cannot be the resource given")
-    copied: dict[str, Any] = copy.deepcopy(value)
-    return copied
+    return dict(copy.deepcopy(value))
 
 
 def _composed(parts: Any, field: Field) -> dict[str, Any]:

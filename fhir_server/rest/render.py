@@ -30,6 +30,7 @@ class Rendering:
     format: Format = Format.JSON
     pretty: bool = False
     gzip: bool = False
+    content_type: str = content_type(Format.JSON)
 
     def compressed(self, body: bytes) -> tuple[bytes, bytes]:
         """The body, compressed where the client takes it and it is worth it, and the content encoding."""
@@ -43,8 +44,10 @@ def rendering_of(request: Request) -> Rendering:
     named, pretty = request.first("_format"), request.first("_pretty")
     headers = request.headers
     binary = request.segments[:1] == ("Binary",) and named is None
-    wanted = Format.JSON if binary and not _speaks_fhir(headers) else wanted_format(headers.get("accept"), named)
-    return Rendering(wanted, pretty == "true", "gzip" in headers.get("accept-encoding", ""))
+    accept = headers.get("accept") if not binary or _speaks_fhir(headers) else None
+    wanted = wanted_format(accept, named)
+    compress = "gzip" in headers.get("accept-encoding", "")
+    return Rendering(wanted, pretty == "true", compress, content_type(wanted, accept, named))
 
 
 def _speaks_fhir(headers: Mapping[str, str]) -> bool:
@@ -59,7 +62,7 @@ def rendered(response: Response, rendering: Rendering, context: Context, scope: 
         return response
     plain = rendering.format is Format.JSON and not rendering.pretty
     body = response.content if plain else _formatted(response.content, rendering, context, scope, response)
-    response.raw = (content_type(rendering.format), body)
+    response.raw = (rendering.content_type, body)
     return response
 
 

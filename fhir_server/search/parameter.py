@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from fhir_server.outcome import refuse
+from fhir_server.outcome import Refusal, refuse
 from fhir_server.search.expression import (
     Branch,
     Condition,
@@ -138,7 +138,7 @@ class Parameters:
 
         Raises Refusal (422) with the expression of the fault and changes nothing, where it is not one that can be indexed.
         """
-        _check(definition)
+        _check(definition, self._definitions)
         known = sorted({one for base in definition["base"] for one in self._resource_types(base)})
         for resource_type in known:
             self._check_code(resource_type, definition)
@@ -160,7 +160,7 @@ class Parameters:
         for other in self._definitions_of(resource_type):
             if other["code"] == definition["code"] and other["url"] != definition["url"]:
                 text = f"{resource_type} has a search parameter '{definition['code']}' already: {other['url']}"
-                raise refuse("duplicate", text, "SearchParameter.code", status=422)
+                raise _unusable("duplicate", text, "code")
 
     def _register(self, definition: dict[str, Any]) -> None:
         self._by_url[definition["url"]] = definition
@@ -184,10 +184,10 @@ class Parameters:
         try:
             parameter = self._build(resource_type, definition)
         except (DeadExpressionError, NotPlain) as error:
-            raise refuse("value", f"unusable expression: {error}", "SearchParameter.expression", status=422) from None
+            raise _unusable("value", f"unusable expression: {error}", "expression") from None
         if not parameter.paths and not parameter.roots:
             text = f"the expression '{definition.get('expression', '')}' says nothing about {resource_type}"
-            raise refuse("value", text, "SearchParameter.expression", status=422)
+            raise _unusable("value", text, "expression")
         return parameter
 
     def _build(self, resource_type: str, definition: dict[str, Any]) -> Parameter:
@@ -322,17 +322,36 @@ def _targets(
     return tuple(name for name in stated if name in allowed) or tuple(sorted(allowed)), False
 
 
-def _check(definition: dict[str, Any]) -> None:
-    """That the members are there, and of a kind, which registering relies on."""
-    for member in ("url", "code", "type", "base", "expression"):
-        if not definition.get(member):
-            text = f"a SearchParameter needs '{member}' to be used"
-            raise refuse("required", text, f"SearchParameter.{member}", status=422)
+def _check(definition: dict[str, Any], definitions: Definitions) -> None:
+    """That the members which registering relies on are there, and of their kind."""
+    for member in ("url", "code", "type", "expression"):
+        if not isinstance(definition.get(member), str) or not definition[member]:
+            raise _unusable("required", f"a SearchParameter needs '{member}' to be used", member)
     if definition["type"] not in TYPES:
-        raise refuse("value", f"'{definition['type']}' is no search parameter type", "SearchParameter.type", status=422)
-    for base in definition["base"]:
-        if base not in ABSTRACT and not r4().is_resource(base):
-            raise refuse("value", f"'{base}' is no resource type", "SearchParameter.base", status=422)
+        raise _unusable("value", f"'{definition['type']}' is no search parameter type", "type")
+    bases = definition.get("base")
+    if not isinstance(bases, list) or not bases:
+        raise _unusable("required", "a SearchParameter needs 'base' to be used", "base")
+    for base in bases:
+        if base not in ABSTRACT and not (isinstance(base, str) and definitions.is_resource(base)):
+            raise _unusable("value", f"'{base}' is no resource type", "base")
+    if definition["type"] == "composite" and not _has_components(definition.get("component")):
+        raise _unusable("required", "a composite needs components with definition and expression", "component")
+
+
+def _has_components(components: Any) -> bool:
+    return (
+        isinstance(components, list)
+        and len(components) > 1
+        and all(
+            isinstance(one, dict) and all(isinstance(one.get(name), str) for name in ("definition", "expression"))
+            for one in components
+        )
+    )
+
+
+def _unusable(code: str, text: str, member: str) -> Refusal:
+    return refuse(code, text, f"SearchParameter.{member}", status=422)
 
 
 @functools.cache

@@ -177,9 +177,7 @@ DISEASES: tuple[Disease, ...] = (
         drugs=("alendronate-10",),
         procedure=("312681000", "Bone density scan"),
     ),
-    Disease(
-        "gout", ("90560007", "Gout"), ("M10.9", "Gout, unspecified"), (40, 90), 0.04, drugs=("allopurinol-100",)
-    ),
+    Disease("gout", ("90560007", "Gout"), ("M10.9", "Gout, unspecified"), (40, 90), 0.04, drugs=("allopurinol-100",)),
     Disease(
         "iron-deficiency-anaemia",
         ("87522002", "Iron deficiency anemia"),

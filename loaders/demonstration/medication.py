@@ -384,7 +384,9 @@ def medication_request(prescription: Prescription) -> Resource:
         "reasonReference": [refer(prescription.condition)],
         "courseOfTherapyType": concept(
             f"{HL7}medicationrequest-course-of-therapy",
-            ("continuous", "Continuous long term therapy") if drug.chronic else ("acute", "Short course (acute) therapy"),
+            ("continuous", "Continuous long term therapy")
+            if drug.chronic
+            else ("acute", "Short course (acute) therapy"),
         ),
         "dosageInstruction": [dosage(drug)],
         "dispenseRequest": supply,

@@ -115,7 +115,8 @@ LANGUAGES: tuple[Language, ...] = (
             "星=Xing 云=Yun 青=Qing 墨=Mo 霜=Shuang 雪=Xue 月=Yue 晨=Chen",
             "河=he 海=hai 岚=lan 竹=zhu 林=lin 溪=xi 湖=hu 雾=wu",
         ),
-        representation="IDE", family_first=True,
+        representation="IDE",
+        family_first=True,
     ),
     _language(
         ("el", "Greek"),

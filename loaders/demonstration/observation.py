@@ -1,4 +1,4 @@
-"""Vital signs, laboratory results and what people say of themselves, and the curves they follow.
+"""Vital signs along the curves that bodies and treatment take, and what people say of themselves.
 
 https://hl7.org/fhir/R4/observation.html and https://hl7.org/fhir/R4/observation-vitalsigns.html
 """
@@ -7,7 +7,6 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
 from random import Random
 
 from loaders.demonstration.datatypes import (
@@ -30,26 +29,30 @@ PRESSURE: Unit = ("mmHg", "mm[Hg]")
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A vital sign: LOINC code, unit, decimals, the profile it keeps and the limits of what is ordinary in adults."""
+    """A vital sign: LOINC code, unit, decimals, and the profile it keeps."""
 
     code: Code
     unit: Unit
     digits: int
     profile: str
-    low: float | None = None
-    high: float | None = None
 
 
-PULSE = Sign(("8867-4", "Heart rate"), ("beats/minute", "/min"), 0, "heartrate", 60, 100)
-BREATHING = Sign(("9279-1", "Respiratory rate"), ("breaths/minute", "/min"), 0, "resprate", 12, 20)
-TEMPERATURE = Sign(("8310-5", "Body temperature"), ("°C", "Cel"), 1, "bodytemp", 36.1, 37.5)
-SATURATION = Sign(("2708-6", "Oxygen saturation in Arterial blood"), ("%", "%"), 0, "oxygensat", 94, 100)
+PULSE = Sign(("8867-4", "Heart rate"), ("beats/minute", "/min"), 0, "heartrate")
+BREATHING = Sign(("9279-1", "Respiratory rate"), ("breaths/minute", "/min"), 0, "resprate")
+TEMPERATURE = Sign(("8310-5", "Body temperature"), ("°C", "Cel"), 1, "bodytemp")
+SATURATION = Sign(("2708-6", "Oxygen saturation in Arterial blood"), ("%", "%"), 0, "oxygensat")
 WEIGHT = Sign(("29463-7", "Body weight"), ("kg", "kg"), 1, "bodyweight")
 HEIGHT = Sign(("8302-2", "Body height"), ("cm", "cm"), 1, "bodyheight")
 MASS_INDEX = Sign(("39156-5", "Body mass index (BMI) [Ratio]"), ("kg/m2", "kg/m2"), 1, "bmi")
 BLOOD_PRESSURE: Code = ("85354-9", "Blood pressure panel with all children optional")
 SYSTOLIC: Code = ("8480-6", "Systolic blood pressure")
 DIASTOLIC: Code = ("8462-4", "Diastolic blood pressure")
+
+VITAL: Code = ("vital-signs", "Vital Signs")
+SOCIAL: Code = ("social-history", "Social History")
+SURVEY: Code = ("survey", "Survey")
+FEVERS = {"pneumonia", "acute-bronchitis", "otitis-media", "streptococcal-sore-throat", "appendicitis"}
+INTERPRETATIONS = {"N": "Normal", "H": "High", "L": "Low"}
 
 SMOKING: Code = ("72166-2", "Tobacco smoking status")
 SMOKING_STATUS: tuple[Code, ...] = (
@@ -131,7 +134,7 @@ def vital_signs(
     age = (occasion.when.date() - birth).days / 365.25
     height, weight = size(person, birth, occasion.when.date())
     weight *= random.uniform(0.99, 1.01)
-    feverish = bool(slugs & {"pneumonia", "acute-bronchitis", "otitis-media", "streptococcal-sore-throat", "appendicitis"})
+    feverish = bool(slugs & FEVERS)
     if age >= 3:
         yield _blood_pressure(occasion, person, age, "hypertension" in slugs, progress, random)
     yield _vital_sign(occasion, PULSE, _pulse(person, age, feverish, random))
@@ -162,7 +165,7 @@ def _blood_pressure(
         systolic = max(systolic, 128) + 26 * (1 - progress) + 2
     systolic = min(max(systolic + random.gauss(0, 3), 80), 185)
     diastolic = min(max(systolic * 0.62 + random.gauss(0, 2), 45), 112)
-    resource = _observation(occasion, BLOOD_PRESSURE, VITAL)
+    resource = observation(occasion, BLOOD_PRESSURE, VITAL)
     resource["meta"] = {"profile": [f"{STRUCTURE}bp"]}
     resource["component"] = [
         {"code": concept(LOINC, SYSTOLIC), "valueQuantity": quantity(decimal(systolic, 0), *PRESSURE)},
@@ -174,14 +177,14 @@ def _blood_pressure(
 
 
 def _vital_sign(occasion: Occasion, sign: Sign, value: float) -> Resource:
-    resource = _observation(occasion, sign.code, VITAL)
+    resource = observation(occasion, sign.code, VITAL)
     resource["meta"] = {"profile": [f"{STRUCTURE}{sign.profile}"]}
     resource["valueQuantity"] = quantity(decimal(value, sign.digits), *sign.unit)
     return resource
 
 
 def smoking_status(occasion: Occasion, random: Random) -> Resource:
-    resource = _observation(occasion, SMOKING, SOCIAL)
+    resource = observation(occasion, SMOKING, SOCIAL)
     status = random.choices(SMOKING_STATUS, (60, 25, 15))[0]
     resource["valueCodeableConcept"] = concept(SNOMED, status)
     return resource
@@ -189,60 +192,26 @@ def smoking_status(occasion: Occasion, random: Random) -> Resource:
 
 def depression_score(occasion: Occasion, progress: float, random: Random) -> Resource:
     """A PHQ-9 sum between 0 and 27 that gets better under treatment."""
-    resource = _observation(occasion, PHQ9, SURVEY)
+    resource = observation(occasion, PHQ9, SURVEY)
     resource["valueInteger"] = min(max(round(17 - 10 * progress + random.gauss(0, 2)), 0), 27)
     return resource
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A laboratory measure: LOINC code, unit, decimals, the usual value and its spread, the reference range.
-
-    `women` has another range where that differs. A therapeutic range is one that treatment aims at.
-    """
-
-    code: Code
-    unit: Unit
-    digits: int
-    usual: float
-    spread: float
-    low: str | None
-    high: str | None
-    women: tuple[float, str, str] | None = None
-    meaning: Code = ("normal", "Normal Range")
+def observation(occasion: Occasion, code: Code, category: Code) -> Resource:
+    """A final Observation that still lacks its value."""
+    return {
+        "resourceType": "Observation",
+        "id": f"observation-{occasion.key}-{code[0]}",
+        "status": "final",
+        "category": [concept(f"{HL7}observation-category", category)],
+        "code": concept(LOINC, code),
+        "subject": refer(occasion.patient),
+        "encounter": refer(occasion.encounter),
+        "effectiveDateTime": occasion.when.isoformat(),
+        "performer": [refer(occasion.performer)],
+    }
 
 
-# What a disease makes of a measure: before treatment, and when treatment has done what it can.
-EFFECTS: dict[tuple[str, str], tuple[float, float]] = {
-    ("type-2-diabetes", "4548-4"): (8.6, 6.9),
-    ("type-2-diabetes", "2345-7"): (188, 128),
-    ("hyperlipidaemia", "2093-3"): (262, 188),
-    ("hyperlipidaemia", "18262-6"): (172, 104),
-    ("hyperlipidaemia", "2571-8"): (205, 142),
-    ("coronary-heart-disease", "2093-3"): (248, 172),
-    ("coronary-heart-disease", "18262-6"): (160, 84),
-    ("hypothyroidism", "3016-3"): (9.4, 2.3),
-    ("iron-deficiency-anaemia", "718-7"): (9.8, 12.6),
-    ("iron-deficiency-anaemia", "4544-3"): (30.5, 37.8),
-    ("pneumonia", "6690-2"): (15.2, 14.6),
-    ("appendicitis", "6690-2"): (14.1, 13.7),
-}
-
-
-def result(occasion: Occasion, measure: Measure, gender: str, effect: tuple[float, float] | None, progress: float) -> Resource:
-    """The Observation of one measure; `effect` is what disease and treatment make of it, `progress` from 0 to 1.
-
-    The value wanders about its course by a share of the spread that follows from the occasion, not from a random draw.
-    """
-    usual, low, high = measure.usual, measure.low, measure.high
-    if measure.women and gender == "female":
-        usual, low, high = measure.women
-    aim = usual if effect is None else effect[0] + (effect[1] - effect[0]) * progress
-    wander = (hash_of(f"{occasion.key}{measure.code[0]}") % 201 - 100) / 100
-    value = decimal(max(aim + wander * measure.spread, 0.1), measure.digits)
-    resource = _observation(occasion, measure.code, LABORATORY)
-    resource["issued"] = occasion.when.isoformat()
-    resource["valueQuantity"] = quantity(value, *measure.unit)
-    resource["interpretation"] = [interpretation(judged(value, low, high))]
-    resource["referenceRange"] = [_range(measure, low, high)]
-    return resource
+def interpretation(code: str) -> Element:
+    """N, H or L."""
+    return concept(f"{HL7}v3-ObservationInterpretation", (code, INTERPRETATIONS[code]))

@@ -27,9 +27,9 @@ from loaders.demonstration.datatypes import (
 from loaders.demonstration.datatypes import reference as refer
 from loaders.demonstration.healthcare_service import available_time, service_id
 from loaders.demonstration.location import consulting_room, room, ward
-from loaders.demonstration.names import Name, human_names, invent
-from loaders.demonstration.names import Language as Tongue
 from loaders.demonstration.names import LANGUAGES as TONGUES
+from loaders.demonstration.names import Language as Tongue
+from loaders.demonstration.names import Name, human_names, invent
 from loaders.demonstration.organization import BY_SLUG, DEPARTMENTS, HOSPITAL, NAMES, Department
 
 DOCTOR: Code = ("doctor", "Doctor")

@@ -17,7 +17,9 @@ from loaders.demonstration.practitioner import Clinician
 WEEKS = 4
 LENGTH = timedelta(minutes=30)
 # Nine to twelve and one to five; lunch is the hour that has no slots.
-STARTS: tuple[tuple[int, int], ...] = tuple((hour, minute) for hour in (9, 10, 11, 13, 14, 15, 16) for minute in (0, 30))
+STARTS: tuple[tuple[int, int], ...] = tuple(
+    (hour, minute) for hour in (9, 10, 11, 13, 14, 15, 16) for minute in (0, 30)
+)
 PER_DAY = len(STARTS)
 AFTERNOON = STARTS.index((13, 0))
 QUARTER_WEEKS = 13

@@ -19,7 +19,7 @@ MAX_INTEGER = 2**31 - 1
 
 def number(value: int | Decimal) -> Items:
     """A result as a collection; nothing for an Integer of more than 32 bits, or what is no number."""
-    if type(value) is int:
+    if isinstance(value, int):
         return [value] if -MAX_INTEGER - 1 <= value <= MAX_INTEGER else EMPTY
     return [value] if value == value and abs(value.adjusted()) < 1000 else EMPTY  # noqa: PLR0124  # NaN is not itself
 
@@ -51,9 +51,13 @@ def _calculate(operator: str, a: Any, b: Any) -> Items:
             return _moved(a, b, -1 if operator == "-" else 1)
         case _ if is_number(a) and is_number(b):
             return _numbers(operator, a, b)
-        case (Quantity() | int() | Decimal()), (Quantity() | int() | Decimal()) if bool not in (type(a), type(b)):
+        case _ if _has_unit(a) and _has_unit(b):
             return _quantities(operator, _quantity(a), _quantity(b))
     raise FhirPathError(f"{type_name(a).name} {operator} {type_name(b).name} has no meaning")
+
+
+def _has_unit(value: Any) -> bool:
+    return type(value) is Quantity or is_number(value)
 
 
 def _quantity(value: Any) -> Quantity:

@@ -22,6 +22,7 @@ _BOOLEAN_FUNCTIONS = frozenset(
 _SAME = frozenset("where single first last tail skip take distinct intersect exclude trace sort getValue".split())
 _NEED_ORDER = frozenset("first last tail skip take".split())
 _BOOLEAN_OPERATORS = frozenset("and or xor implies = != ~ !~ < > <= >= in contains".split())
+_OPEN = frozenset({"Resource", "DomainResource", "Element"})
 _PER_ITEM = frozenset("where select all exists repeat aggregate trace sort".split())
 
 
@@ -47,17 +48,17 @@ def check(tree: Tree, on: str) -> None:
 
 def _of(name: str) -> _Known:
     kind = shape(name)
-    return _ANYTHING if not kind.known or name in ("Resource", "DomainResource", "Element") else _Known(frozenset({name}))
+    return _Known(frozenset({name})) if kind.known and name not in _OPEN else _ANYTHING
 
 
 def _infer(tree: Tree, this: _Known) -> _Known:
     match tree:
         case Literal(values):
-            return _Known(frozenset({"System.Boolean"} if type(values[0]) is bool else {"System.Any"})) if values else _ANYTHING
+            return _literal(values)
         case Member(None, name):
             return _leading(name, this)
         case Member(source, name):
-            return _member(_infer(source, this), name)
+            return _member(this if source is None else _infer(source, this), name)
         case Call():
             return _call(tree, this)
         case Special(name):
@@ -73,6 +74,12 @@ def _infer(tree: Tree, this: _Known) -> _Known:
             return _binary(operator, _infer(left, this), _infer(right, this))
         case TypeTest(operator, operand, namespace, name):
             return _typed(operator, _infer(operand, this), namespace, name)
+
+
+def _literal(values: tuple[object, ...]) -> _Known:
+    if not values:
+        return _ANYTHING
+    return _Known(_BOOLEAN if type(values[0]) is bool else frozenset({"System.Any"}))
 
 
 def _leading(name: str, this: _Known) -> _Known:

@@ -112,7 +112,7 @@ def _equivalent(one: Any, two: Any) -> bool:
             return _equivalent_quantities(a, b)
         case (bool(), _) | (_, bool()):
             return a is b
-        case (int() | Decimal()), (int() | Decimal()):
+        case _ if is_number(a) and is_number(b):
             return _equivalent_numbers(Decimal(a), Decimal(b))
         case Element(), Element():
             return _loosely(a.value) == _loosely(b.value)
@@ -131,8 +131,10 @@ def decimals(value: Decimal) -> int:
 
 def _equivalent_numbers(a: Decimal, b: Decimal) -> bool:
     digits = min(decimals(a), decimals(b))
+    if max(a.adjusted(), b.adjusted()) + digits > 50:
+        return a == b
     unit = Decimal(1).scaleb(-digits)
-    return EXACT.quantize(a, unit) == EXACT.quantize(b, unit) if max(a.adjusted(), b.adjusted()) + digits < 50 else a == b
+    return a.quantize(unit, ROUND_HALF_UP, EXACT) == b.quantize(unit, ROUND_HALF_UP, EXACT)
 
 
 def _equivalent_quantities(a: Quantity, b: Quantity) -> bool:

@@ -10,7 +10,16 @@ from profiles.fhirpath.comparison import compare, equal, equivalent, identity
 from profiles.fhirpath.element import Element, TypeName, is_just, is_of, members
 from profiles.fhirpath.error import FhirPathError
 from profiles.fhirpath.evaluation import EMPTY, Code, Items, Scope, boolean, integer_of, one, truth
-from profiles.fhirpath.functions import conversion, existence, fhir, filtering, mathematics, navigation, strings, subsetting
+from profiles.fhirpath.functions import (
+    conversion,
+    existence,
+    fhir,
+    filtering,
+    mathematics,
+    navigation,
+    strings,
+    subsetting,
+)
 from profiles.fhirpath.functions.function import FUNCTIONS
 from profiles.fhirpath.model import SYSTEM_TYPES, is_type
 from profiles.fhirpath.syntax import Binary, Call, Index, Literal, Member, Polarity, Special, Tree, TypeTest, Variable
@@ -46,7 +55,7 @@ class _Compiler:
         match tree:
             case Literal(values):
                 constant = list(values)
-                return lambda scope: constant
+                return lambda _: constant
             case Member(None, name):
                 return _leading(name)
             case Member(source, name):
@@ -99,13 +108,17 @@ class _Compiler:
             case "is":
                 return lambda scope: _is(one(operand(scope)), namespace, name)
             case "as" if self._strict:
-                return lambda scope: [x for x in (one(operand(scope)),) if x is not None and is_just(x, namespace, name)]
+                return lambda scope: _as(one(operand(scope)), namespace, name)
             case _:
                 return lambda scope: [item for item in operand(scope) if is_just(item, namespace, name)]
 
 
 def _is(item: Any, namespace: str, name: str) -> Items:
     return EMPTY if item is None else boolean(is_of(item, namespace, name))
+
+
+def _as(item: Any, namespace: str, name: str) -> Items:
+    return [item] if item is not None and is_just(item, namespace, name) else EMPTY
 
 
 def _type_argument(tree: Tree) -> tuple[str, str]:
@@ -177,7 +190,7 @@ def _variable(name: str) -> Code:
     elif name.startswith("ext-"):
         constant = _EXTENSION + name[4:]
     if constant is not None:
-        return lambda scope: [constant]
+        return lambda _: [constant]
 
     def call(scope: Scope) -> Items:
         environment = scope.environment

@@ -26,7 +26,13 @@ class Element:
     __slots__ = ("extra", "index", "name", "parent", "shape", "value")
 
     def __init__(
-        self, value: Any, kind: Shape, extra: Any = None, parent: "Element | None" = None, name: str = "", index: int = -1
+        self,
+        value: Any,
+        kind: Shape,
+        extra: Any = None,
+        parent: "Element | None" = None,
+        name: str = "",
+        index: int = -1,
     ) -> None:
         self.value = value
         self.shape = kind
@@ -49,8 +55,8 @@ class Element:
         """The FHIRPath that leads here: Patient.name[0].given[1]."""
         if self.parent is None:
             return self.shape.name
-        name = next((e for e, ps in self.parent.shape.elements.items() if any(p.name == self.name for p in ps)), self.name)
-        return f"{self.parent.path()}.{name}" + (f"[{self.index}]" if self.index >= 0 else "")
+        step = f"{self.parent.path()}.{_element_name(self.parent.shape, self.name)}"
+        return f"{step}[{self.index}]" if self.index >= 0 else step
 
     def resource(self) -> "Element":
         """The nearest resource around this element, itself included; the root where there is none."""
@@ -58,6 +64,11 @@ class Element:
         while here.parent is not None and here.shape.kind != "resource":
             here = here.parent
         return here
+
+
+def _element_name(kind: Shape, name: str) -> str:
+    """The element that a JSON property belongs to: value for valueQuantity."""
+    return next((e for e, places in kind.elements.items() if any(place.name == name for place in places)), name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +135,7 @@ def guess(holder: dict[str, Any], name: str) -> Property:
             kind = "Resource" if "resourceType" in sample else "Element?"
         case _:
             kind = "string"
-    return Property(name, f"_{name}", kind, kind in ("boolean", "integer", "decimal", "string"), repeats=type(value) is list)
+    return Property(name, f"_{name}", kind, kind[0].islower(), repeats=type(value) is list)
 
 
 def children(element: Element) -> Iterator[Element]:
@@ -179,9 +190,7 @@ def type_name(item: Any) -> TypeName:
     """The type of an item; a backbone element is a FHIR.BackboneElement."""
     match item:
         case Element():
-            kind = item.shape
-            name = kind.name if kind.kind != "backbone" else "BackboneElement" if "BackboneElement" in kind.ancestry else "Element"
-            return TypeName("FHIR", name)
+            return TypeName("FHIR", _public_name(item.shape))
         case bool():
             return TypeName("System", "Boolean")
         case int():
@@ -196,6 +205,12 @@ def type_name(item: Any) -> TypeName:
             return TypeName("System", "Quantity")
         case _:
             return TypeName("System", "Any")
+
+
+def _public_name(kind: Shape) -> str:
+    if kind.kind != "backbone":
+        return kind.name
+    return "BackboneElement" if "BackboneElement" in kind.ancestry else "Element"
 
 
 def is_of(item: Any, namespace: str, name: str) -> bool:

@@ -55,7 +55,11 @@ class Environment:
     __slots__ = ("_now", "context", "host", "limit", "steps", "variables")
 
     def __init__(
-        self, context: Items, variables: Mapping[str, Any] = NO_VARIABLES, host: Host = NO_HOST, limit: int | None = None
+        self,
+        context: Items,
+        variables: Mapping[str, Any] = NO_VARIABLES,
+        host: Host = NO_HOST,
+        limit: int | None = None,
     ) -> None:
         self.context = context
         self.variables = variables

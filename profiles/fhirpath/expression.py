@@ -6,6 +6,7 @@ https://hl7.org/fhirpath/N1/ and https://hl7.org/fhir/R4/fhirpath.html
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import DecimalException
 from typing import Any
 
 from profiles.fhirpath.check import check
@@ -52,6 +53,8 @@ class Expression:
             raise
         except RecursionError:
             raise FhirPathError("nested too deeply", self.text) from None
+        except (DecimalException, OverflowError):
+            raise FhirPathError("a number is beyond what can be calculated with", self.text) from None
 
     def parent(self) -> "tuple[Expression, str] | None":
         """Of a path that ends in a name: the expression before it, and the name; None for any other."""
@@ -132,5 +135,3 @@ def evaluate(
 ) -> list[Any]:
     """The JSON values an expression finds in a resource; raises FhirPathError."""
     return compile_expression(expression).evaluate(resource, variables=variables, host=host, limit=limit)
-
-

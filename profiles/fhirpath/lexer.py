@@ -45,7 +45,8 @@ def tokens(expression: str) -> list[Token]:
     at = 0
     while at < len(expression):
         match = _TOKEN.match(expression, at)
-        if match is None or expression.startswith("/*", at) > (match.lastgroup == "space"):
+        unfinished = match is not None and match[0] == "/" and expression.startswith("/*", at)
+        if match is None or unfinished:
             raise FhirPathError(f"cannot read {expression[at : at + 12]!r} at character {at + 1}", expression)
         kind = str(match.lastgroup)
         if kind != "space":
@@ -71,7 +72,7 @@ def _content(kind: str, text: str, expression: str) -> str:
 def _unescape(text: str, expression: str) -> str:
     def one(match: re.Match[str]) -> str:
         escape = match[1]
-        if len(escape) == 5:
+        if len(escape) == 5 and not "d800" <= escape[1:].lower() <= "dfff":
             return chr(int(escape[1:], 16))
         if escape not in _ESCAPES:
             raise FhirPathError(f"\\{escape} is no escape sequence", expression)

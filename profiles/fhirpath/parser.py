@@ -12,6 +12,7 @@ from profiles.fhirpath.syntax import Binary, Call, Index, Literal, Member, Polar
 from profiles.fhirpath.temporal import Temporal
 
 MAX_LENGTH = 20_000
+MAX_DIGITS = 400
 # Each level costs a few frames of Python's stack, when compiling and when evaluating.
 MAX_DEPTH = 120
 
@@ -119,7 +120,7 @@ class _Parser:
     def _operand(self) -> Tree:
         token = self._now
         match token.kind, token.text:
-            case ("number" | "string" | "date" | "datetime" | "time"), _:
+            case (("number" | "string" | "date" | "datetime" | "time"), _):
                 return Literal((self._literal(self._next()),))
             case "word", "true" | "false":
                 return Literal((self._next().text == "true",))
@@ -160,6 +161,8 @@ class _Parser:
         match token.kind:
             case "string":
                 return token.text
+            case "number" if len(token.text) > MAX_DIGITS:
+                raise FhirPathError(f"a number of more than {MAX_DIGITS} digits", self._expression)
             case "number":
                 number = Decimal(token.text) if "." in token.text else int(token.text)
                 return self._quantity(number)

@@ -26,10 +26,10 @@ _NEGATED = {
 
 @functools.lru_cache(maxsize=1024)
 def compiled(pattern: str) -> re.Pattern[str]:
-    """A pattern ready to use, in which a point stands for line ends too.
+    r"""A pattern ready to use, in which a point stands for line ends too.
 
     Raises FhirPathError for what is no pattern, and for a repetition inside a repetition that may take exponential
-    time: `([0-9]+)*` may, `[0-9]+(\\.[0-9]+)*` may not, because what is repeated begins with what it cannot go on with.
+    time: `([0-9]+)*` may, `[0-9]+(\.[0-9]+)*` may not, because what is repeated begins with what it cannot go on with.
     """
     if len(pattern) > _MAX_LENGTH:
         raise FhirPathError(f"a regular expression longer than {_MAX_LENGTH} characters")
@@ -124,6 +124,7 @@ def _class(operator: Any, argument: Any) -> set[int]:
         case op.CATEGORY if argument in _NEGATED:
             return set(_SAMPLE) - _class(operator, _NEGATED[argument])
         case op.CATEGORY:
-            return {code for code in _SAMPLE if _CATEGORIES[argument](chr(code)) or (argument is op.CATEGORY_WORD and code == 95)}
+            word = {ord("_")} if argument is op.CATEGORY_WORD else set()
+            return word | {code for code in _SAMPLE if _CATEGORIES[argument](chr(code))}
         case _:
             return set()

@@ -80,7 +80,7 @@ class Temporal:
 
     def key(self) -> tuple[object, ...]:
         """Equal for values that are one moment at one precision; a Date and a DateTime of a day are."""
-        parts = self._in_utc().parts if self.offset is not None else self.parts
+        parts = self.in_utc().parts if self.offset is not None else self.parts
         return (self.kind == "Time", self.offset is None or len(parts) <= 3, *parts)
 
     def compare(self, other: "Temporal") -> int | None:
@@ -89,7 +89,7 @@ class Temporal:
         if self.kind != "Time" and min(len(self.parts), len(other.parts)) > 3:
             if (self.offset is None) != (other.offset is None):
                 return self._compare_apart(other)
-            left, right = self._in_utc(), other._in_utc()
+            left, right = self.in_utc(), other.in_utc()
         for one, two in zip(left.parts, right.parts, strict=False):
             if one != two:
                 return -1 if one < two else 1
@@ -105,7 +105,8 @@ class Temporal:
         }
         return extremes.pop() if len(extremes) == 1 else None
 
-    def _in_utc(self) -> "Temporal":
+    def in_utc(self) -> "Temporal":
+        """The same moment at Greenwich, where there is an offset; the value itself where there is none."""
         if not self.offset:
             return self
         year, month, day, hour, minute = (*(int(part) for part in self.parts[:5]), 0)[:5]

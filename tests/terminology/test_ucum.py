@@ -51,7 +51,16 @@ def test_equal_quantities_have_one_canonical_form(value: str, code: str, same_va
 
 @pytest.mark.parametrize(
     ("code", "other"),
-    [("g", "m"), ("[iU]", "[arb'U]"), ("[pH]", "1"), ("mol", "g"), ("Cel", "m"), ("rad", "1"), ("B", "1"), ("[hp_X]", "[hp_C]")],
+    [
+        ("g", "m"),
+        ("[iU]", "[arb'U]"),
+        ("[pH]", "1"),
+        ("mol", "g"),
+        ("Cel", "m"),
+        ("rad", "1"),
+        ("B", "1"),
+        ("[hp_X]", "[hp_C]"),
+    ],
 )
 def test_units_of_different_dimensions_are_not_converted(code: str, other: str) -> None:
     one, another = unit(code), unit(other)
@@ -62,7 +71,29 @@ def test_units_of_different_dimensions_are_not_converted(code: str, other: str) 
 
 @pytest.mark.parametrize(
     "code",
-    ["", "foo", "/", "m/", "m//s", "((m)", "m)", "Cel/s", "Cel2", "0.m", "m99", "kfoo", "[", "m{", "k[in_i]", "M G", "ms-", "g" * 200, "mg\n", "K²", "٣"],
+    [
+        "",
+        "foo",
+        "/",
+        "m/",
+        "m//s",
+        "((m)",
+        "m)",
+        "Cel/s",
+        "Cel2",
+        "0.m",
+        "m99",
+        "kfoo",
+        "[",
+        "m{",
+        "k[in_i]",
+        "M G",
+        "ms-",
+        "g" * 200,
+        "mg\n",
+        "K²",
+        "٣",
+    ],
 )
 def test_what_is_no_unit_has_no_canonical_form(code: str) -> None:
     assert canonical(Decimal(1), code) is None
@@ -88,7 +119,10 @@ def test_any_text_is_a_unit_or_none(code: str) -> None:
     assert found is None or found.factor != 0
 
 
-@given(st.decimals(allow_nan=False, allow_infinity=False, places=6), st.decimals(allow_nan=False, allow_infinity=False, places=6))
+@given(
+    st.decimals(allow_nan=False, allow_infinity=False, places=6),
+    st.decimals(allow_nan=False, allow_infinity=False, places=6),
+)
 def test_conversion_keeps_the_order(left: Decimal, right: Decimal) -> None:
     for code in ("mg/dL", "[degF]", "/min", "[iU]"):
         one, another = canonical(left, code), canonical(right, code)

@@ -49,21 +49,16 @@ def split_prefix(text: str, parameter: str) -> tuple[str, str]:
     raise refuse("value", f"{parameter}={text}: '{start}' is no prefix; supported are {', '.join(PREFIXES)}", parameter)
 
 
-# `ge` is "the range above overlaps the target, or the search range contains it". Its first comparison follows from the
-# rest (no range is empty) and is there for the b-tree on high; `le` and `eq` likewise, for the one on low.
+# The range above a search value begins, for `ge`, where the value begins, and for `gt` where it ends; the specification's
+# tables leave this open, and other servers read them so. The second comparison of `eq` follows from the third (no range
+# is empty) and is there for the b-tree on low.
 _SPANS: Mapping[str, tuple[LiteralString, tuple[str, ...]]] = {
     "eq": ("low >= %s::timestamptz AND low < %s::timestamptz AND high <= %s::timestamptz", ("low", "high", "high")),
     "ne": ("(low < %s::timestamptz OR high > %s::timestamptz)", ("low", "high")),
     "gt": ("high > %s::timestamptz", ("high",)),
     "lt": ("low < %s::timestamptz", ("low",)),
-    "ge": (
-        "high > %s::timestamptz AND (high > %s::timestamptz OR low >= %s::timestamptz)",
-        ("low", "high", "low"),
-    ),
-    "le": (
-        "low < %s::timestamptz AND (low < %s::timestamptz OR high <= %s::timestamptz)",
-        ("high", "low", "high"),
-    ),
+    "ge": ("high > %s::timestamptz", ("low",)),
+    "le": ("low < %s::timestamptz", ("high",)),
     "sa": ("low >= %s::timestamptz", ("high",)),
     "eb": ("high <= %s::timestamptz", ("low",)),
     "ap": ("low < %s::timestamptz AND high > %s::timestamptz", ("high", "low")),
@@ -132,9 +127,9 @@ def span_holds(span: Span, low: str, high: str) -> bool:
         case "lt":
             return low < span.low
         case "ge":
-            return high > span.high or contained
+            return high > span.low
         case "le":
-            return low < span.low or contained
+            return low < span.high
         case "sa":
             return low >= span.high
         case "eb":

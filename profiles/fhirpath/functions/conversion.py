@@ -41,7 +41,7 @@ def to_boolean(value: Any) -> bool | None:
         case bool():
             return value
         case int() | Decimal():
-            return {0: False, 1: True}.get(value)
+            return value == 1 if value in (0, 1) else None
         case str():
             word = value.lower()
             return True if word in _TRUE else False if word in _FALSE else None
@@ -151,4 +151,3 @@ for _name, _convert in {
     "Time": _to_temporal("Time"),
 }.items():
     _register(_name, _convert)
-

@@ -57,7 +57,7 @@ def type_of(items: Items) -> Items:
 
 
 @lazily("resolve", 0, 0)
-def resolve(source: Code, arguments: tuple[Code, ...]) -> Code:
+def resolve(source: Code, _arguments: tuple[Code, ...]) -> Code:
     """The resources that references and canonicals lead to; one that leads nowhere is left out."""
 
     def call(scope: Scope) -> Items:
@@ -68,12 +68,12 @@ def resolve(source: Code, arguments: tuple[Code, ...]) -> Code:
 
 
 def _resolved(item: Any, scope: Scope) -> Element | None:
-    if type(item) is Element:
-        value = item.value.get("reference") if type(item.value) is dict else item.value
-        holder = item
-    else:
-        value, holder = item, scope.environment.context[0] if scope.environment.context else None
-    if type(value) is not str or type(holder) is not Element:
+    holder = item if type(item) is Element else next(iter(scope.environment.context), None)
+    if type(holder) is not Element:
+        return None
+    value = item.value if type(item) is Element else item
+    value = value.get("reference") if type(value) is dict else value
+    if type(value) is not str:
         return None
     if value.startswith("#"):
         return _contained(value[1:], holder)
@@ -134,7 +134,7 @@ def conforms_to(source: Code, arguments: tuple[Code, ...]) -> Code:
 
 
 @lazily("htmlChecks", 0, 0)
-def html_checks(source: Code, arguments: tuple[Code, ...]) -> Code:
+def html_checks(source: Code, _arguments: tuple[Code, ...]) -> Code:
     def call(scope: Scope) -> Items:
         item = one(source(scope))
         if item is None:

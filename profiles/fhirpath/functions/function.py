@@ -10,18 +10,18 @@ from typing import Any
 from profiles.fhirpath.element import plain
 from profiles.fhirpath.evaluation import EMPTY, Code, Items, Scope, one, text_of
 
+Register = Callable[[Callable[..., Items]], Callable[..., Items]]
 Build = Callable[[Code, tuple[Code, ...]], Code]
 """Compiled source and arguments -> compiled call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """How many arguments it takes, how a call is compiled, and of what System types its input is (empty: any)."""
+    """How many arguments it takes, and how a call is compiled."""
 
     least: int
     most: int
     build: Build
-    text: bool = False
 
 
 FUNCTIONS: dict[str, Function] = {}
@@ -37,7 +37,7 @@ def lazily(name: str, least: int, most: int) -> Callable[[Build], Build]:
     return register
 
 
-def eagerly(name: str, least: int = 0, most: int | None = None) -> Callable[[Callable[..., Items]], Callable[..., Items]]:
+def eagerly(name: str, least: int = 0, most: int | None = None) -> Register:
     """Registers a function of the input collection and of the collections its arguments evaluate to."""
 
     def register(function: Callable[..., Items]) -> Callable[..., Items]:
@@ -56,7 +56,7 @@ def eagerly(name: str, least: int = 0, most: int | None = None) -> Callable[[Cal
     return register
 
 
-def of_text(name: str, least: int = 0, most: int | None = None) -> Callable[[Callable[..., Items]], Callable[..., Items]]:
+def of_text(name: str, least: int = 0, most: int | None = None) -> Register:
     """Registers a function of one text and of System values; empty where the text or an argument is."""
 
     def register(function: Callable[..., Items]) -> Callable[..., Items]:
@@ -70,13 +70,13 @@ def of_text(name: str, least: int = 0, most: int | None = None) -> Callable[[Cal
 
             return call
 
-        FUNCTIONS[name] = Function(least, least if most is None else most, build, text=True)
+        FUNCTIONS[name] = Function(least, least if most is None else most, build)
         return function
 
     return register
 
 
-def of_value(name: str, least: int = 0, most: int | None = None) -> Callable[[Callable[..., Items]], Callable[..., Items]]:
+def of_value(name: str, least: int = 0, most: int | None = None) -> Register:
     """Registers a function of one System value and of System values; empty where the input is. A missing one is None."""
 
     def register(function: Callable[..., Items]) -> Callable[..., Items]:

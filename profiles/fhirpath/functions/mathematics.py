@@ -136,7 +136,7 @@ def _number_boundary(value: Decimal, digits: int | None, *, high: bool) -> Decim
         return None
     unit = Decimal(1).scaleb(-wanted)
     # HL7's tests keep 0.0034 at 0.0 to one digit, both ways: what vanishes at the wanted precision has no boundary there.
-    if value and not value.quantize(unit, ROUND_DOWN, EXACT) and not value.quantize(unit, ROUND_HALF_UP, EXACT) and wanted:
+    if wanted and value and not value.quantize(unit, ROUND_HALF_UP, EXACT):
         return Decimal(0).quantize(unit)
     half = Decimal(5).scaleb(-decimals(value) - 1)
     edge = EXACT.add(value, half if high else -half)

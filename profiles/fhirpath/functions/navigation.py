@@ -15,7 +15,7 @@ def children_of(items: Items) -> list[Element]:
 
 
 @lazily("children", 0, 0)
-def children_function(source: Code, arguments: tuple[Code, ...]) -> Code:
+def children_function(source: Code, _arguments: tuple[Code, ...]) -> Code:
     def call(scope: Scope) -> Items:
         found = children_of(source(scope))
         scope.environment.spend(len(found))
@@ -25,7 +25,7 @@ def children_function(source: Code, arguments: tuple[Code, ...]) -> Code:
 
 
 @lazily("descendants", 0, 0)
-def descendants(source: Code, arguments: tuple[Code, ...]) -> Code:
+def descendants(source: Code, _arguments: tuple[Code, ...]) -> Code:
     """All elements below, level by level."""
 
     def call(scope: Scope) -> Items:
@@ -42,7 +42,7 @@ def descendants(source: Code, arguments: tuple[Code, ...]) -> Code:
 
 def _clock(name: str, kind: str) -> None:
     @lazily(name, 0, 0)
-    def build(source: Code, arguments: tuple[Code, ...]) -> Code:
+    def build(_source: Code, _arguments: tuple[Code, ...]) -> Code:
         return lambda scope: [Temporal.of(scope.environment.now, kind)]
 
 

@@ -3,6 +3,9 @@
 https://hl7.org/fhirpath/N1/#subsetting and https://hl7.org/fhirpath/N1/#combining
 """
 
+from collections.abc import Hashable
+from typing import Any
+
 from profiles.fhirpath.comparison import identity
 from profiles.fhirpath.error import TooCostly
 from profiles.fhirpath.evaluation import Items, integer_of, one
@@ -60,7 +63,7 @@ def union(items: Items, other: Items) -> Items:
     """Both without duplicates, in the order of their first occurrence."""
     if len(items) + len(other) < 2:
         return items or other
-    found = {}
+    found: dict[Hashable, Any] = {}
     for item in (*items, *other):
         found.setdefault(identity(item), item)
     return list(found.values())

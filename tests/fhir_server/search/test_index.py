@@ -7,8 +7,11 @@ import copy
 import gc
 import gzip
 import json
+import re
 import timeit
 from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -271,3 +274,47 @@ def test_all_definitions_of_r4_are_extracted():
     for resource_type in ("SearchParameter", "CompartmentDefinition", "OperationDefinition"):
         for resource in r4()._package.resources(resource_type):
             assert rows(resource).paths
+
+
+# --- the page that explains the index ---------------------------------------------------------------------------------
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "implementation" / "index.md"
+
+
+def documented() -> Iterator[tuple[dict[str, Any], str, list[str]]]:
+    """Each worked row of the page: the resource it is about, the table, the cells."""
+    examples = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)]
+    table = ""
+    for line in PAGE.read_text().splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if not cells:
+            table = ""
+        elif ": path" in cells[0]:
+            table = cells[0].partition(":")[0]
+        elif table and cells[0].startswith("`"):
+            resource_type = cells[0].strip("`").partition(".")[0]
+            resource = next(one for one in examples if one["resourceType"] == resource_type)
+            yield resource, table, [cell.replace("`", "") for cell in cells]
+
+
+def test_the_worked_rows_of_the_page_are_there():
+    checked = set()
+    for resource, table, (path, form, *values) in documented():
+        made = rows(resource)
+        found = key(1, resource["resourceType"], path, *form.split(", "))
+        match table:
+            case "index_token":
+                there = key(1, resource["resourceType"], path, form, *values[0].split(", ")) in made.tokens
+            case "index_string":
+                there = (found, values[0], None, values[1]) in made.strings
+            case "index_date":
+                there = (found, values[0], values[1]) in made.dates
+            case "index_reference":
+                there = (found, reference_key(1, values[0])) in made.references
+            case "index_quantity":
+                there = (found, Decimal(values[0]), Decimal(values[1])) in {row[:3] for row in made.quantities}
+            case _:
+                there = found in made.paths
+        assert there, (table, path, form, values)
+        checked.add(table)
+    assert checked == {"index_token", "index_string", "index_date", "index_reference", "index_quantity", "shape"}

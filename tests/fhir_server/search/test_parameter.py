@@ -337,6 +337,15 @@ def test_a_parameter_of_every_resource_is_added_to_every_type():
         ({"expression": "Patient.name.("}, "SearchParameter.expression"),
         ({"type": "text"}, "SearchParameter.type"),
         ({"base": ["Patent"]}, "SearchParameter.base"),
+        ({"base": "Patient"}, "SearchParameter.base"),
+        ({"base": [{}]}, "SearchParameter.base"),
+        ({"expression": {}}, "SearchParameter.expression"),
+        ({"type": "composite"}, "SearchParameter.component"),
+        ({"type": "composite", "component": [{}, {}]}, "SearchParameter.component"),
+        (
+            {"type": "composite", "component": [{"definition": "http://example.org/unknown", "expression": "a"}] * 2},
+            "SearchParameter.expression",
+        ),
         ({"code": "name"}, "SearchParameter.code"),
     ],
 )

@@ -72,7 +72,14 @@ def expected(output: ET.Element) -> Any:
             return text
 
 
-SYSTEM_NAMES = {"date": "Date", "dateTime": "DateTime", "boolean": "Boolean", "integer": "Integer", "decimal": "Decimal", "string": "String"}
+SYSTEM_NAMES = {
+    "date": "Date",
+    "dateTime": "DateTime",
+    "boolean": "Boolean",
+    "integer": "Integer",
+    "decimal": "Decimal",
+    "string": "String",
+}
 
 
 def agrees(item: Any, output: ET.Element) -> bool:

@@ -30,7 +30,11 @@ PRESSURE = {
         {"code": concept("8361-8"), "valueCodeableConcept": concept("33586001", SNOMED)},
     ],
 }
-POTASSIUM = {"resourceType": "Observation", "code": concept("2823-3"), "valueQuantity": {"value": 6, "system": UCUM, "code": "mmol/L"}}
+POTASSIUM = {
+    "resourceType": "Observation",
+    "code": concept("2823-3"),
+    "valueQuantity": {"value": 6, "system": UCUM, "code": "mmol/L"},
+}
 GROUP = {
     "resourceType": "Group",
     "characteristic": [
@@ -100,7 +104,9 @@ def test_the_components_hold_within_one_element(resource: dict[str, Any], query:
 
 def test_every_composite_of_r4_can_be_indexed() -> None:
     parameters = r4_parameters()
-    composites = [one for name in r4().resource_types for one in parameters.of(name).values() if one.type == "composite"]
+    composites = [
+        one for name in r4().resource_types for one in parameters.of(name).values() if one.type == "composite"
+    ]
     assert len(composites) >= 46
     assert all(_shape(one) is not None for one in composites)
 

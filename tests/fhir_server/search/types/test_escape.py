@@ -22,7 +22,8 @@ def test_only_unescaped_separators_separate(text: str, separator: str, parts: li
 
 
 @pytest.mark.parametrize(
-    ("text", "plain"), [(r"a\,b", "a,b"), (r"a\|b\$c", "a|b$c"), (r"a\\,b", r"a\,b"), (r"C:\temp", r"C:\temp"), ("a\\", "a\\")]
+    ("text", "plain"),
+    [(r"a\,b", "a,b"), (r"a\|b\$c", "a|b$c"), (r"a\\,b", r"a\,b"), (r"C:\temp", r"C:\temp"), ("a\\", "a\\")],
 )
 def test_an_escape_stands_for_the_character_behind_it(text: str, plain: str) -> None:
     assert unescape(text) == plain

@@ -82,19 +82,24 @@ CASES: list[tuple[str, dict[str, Any], bool]] = [
 
 
 @pytest.mark.parametrize(("query", "resource", "expected"), CASES)
-def test_a_prefix_compares_numbers_as_the_specification_says(query: str, resource: dict[str, Any], expected: bool) -> None:
+def test_a_prefix_compares_numbers_as_the_specification_says(
+    query: str, resource: dict[str, Any], expected: bool
+) -> None:
     assert found(resource, "probability=" + query) is expected
 
 
 @pytest.mark.parametrize(
-    ("query", "expected"), [("100", True), ("100.0", True), ("100.4", False), ("99.9", False), ("gt99", True), ("1e2", True)]
+    ("query", "expected"),
+    [("100", True), ("100.0", True), ("100.4", False), ("99.9", False), ("gt99", True), ("1e2", True)],
 )
 def test_an_integer_is_compared_as_the_number_it_is(query: str, expected: bool) -> None:
     sequence = {"resourceType": "MolecularSequence", "referenceSeq": {"windowStart": 100}}
     assert found(sequence, "window-start=" + query) is expected
 
 
-@pytest.mark.parametrize("text", ["", "ten", "1,5", ".5", "1.", "gt", "xx5", "1e99999", "NaN", "Infinity", "1e400", "٣"])
+@pytest.mark.parametrize(
+    "text", ["", "ten", "1,5", ".5", "1.", "gt", "xx5", "1e99999", "NaN", "Infinity", "1e400", "٣"]
+)
 def test_what_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(Refusal) as refused:
         parsed("RiskAssessment", "probability=" + text)

@@ -12,9 +12,20 @@ UCUM = "http://unitsofmeasure.org"
 LOCAL = "http://hospital.example/units"
 
 
-def observed(value: str, code: str | None = None, system: str | None = UCUM, unit: str | None = None, comparator: str | None = None) -> dict[str, Any]:
+def observed(
+    value: str,
+    code: str | None = None,
+    system: str | None = UCUM,
+    unit: str | None = None,
+    comparator: str | None = None,
+) -> dict[str, Any]:
     quantity: dict[str, Any] = {"value": Decimal(value)}
-    for name, text in (("system", system if code else None), ("code", code), ("unit", unit), ("comparator", comparator)):
+    for name, text in (
+        ("system", system if code else None),
+        ("code", code),
+        ("unit", unit),
+        ("comparator", comparator),
+    ):
         if text:
             quantity[name] = text
     return {"resourceType": "Observation", "valueQuantity": quantity}
@@ -107,6 +118,10 @@ def test_what_is_no_quantity_is_refused(text: str) -> None:
     assert refused.value.status == 400
 
 
-@pytest.mark.parametrize("value", [None, "5", True, {"value": "5"}, {"value": None}, [{"value": 5}], {"low": {"value": 5}}])
+@pytest.mark.parametrize(
+    "value", [None, "5", True, {"value": "5"}, {"value": None}, [{"value": 5}], {"low": {"value": 5}}]
+)
 def test_a_value_that_is_no_quantity_is_not_found(value: object) -> None:
-    assert not found({"resourceType": "Observation", "valueQuantity": value}, "value-quantity=ne9") or isinstance(value, list)
+    assert not found({"resourceType": "Observation", "valueQuantity": value}, "value-quantity=ne9") or isinstance(
+        value, list
+    )

@@ -66,7 +66,9 @@ CANONICALS = [
 
 @pytest.mark.parametrize(("query", "expected"), CANONICALS)
 def test_a_canonical_is_found_with_any_version_of_it_below(query: str, expected: bool) -> None:
-    assert found({"resourceType": "QuestionnaireResponse", "questionnaire": "http://acme.org/q|1.2.3"}, query) is expected
+    assert (
+        found({"resourceType": "QuestionnaireResponse", "questionnaire": "http://acme.org/q|1.2.3"}, query) is expected
+    )
 
 
 def test_a_resource_inside_a_bundle_is_referred_to() -> None:
@@ -97,6 +99,8 @@ def test_what_is_no_reference_is_refused(query: str, message: str) -> None:
         parsed("Observation", query)
 
 
-@pytest.mark.parametrize("subject", [None, 5, [], "Patient/1", {"reference": 5}, {"reference": ""}, {"identifier": "x"}])
+@pytest.mark.parametrize(
+    "subject", [None, 5, [], "Patient/1", {"reference": 5}, {"reference": ""}, {"identifier": "x"}]
+)
 def test_odd_json_is_not_found_and_does_no_harm(subject: object) -> None:
     assert not found({"resourceType": "Observation", "subject": subject}, "subject=Patient/2")

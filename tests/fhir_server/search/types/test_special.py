@@ -43,13 +43,17 @@ def test_a_place_is_near_within_the_distance(query: str, resource: dict[str, Any
     assert found(resource, "near=" + query) is expected
 
 
-@pytest.mark.parametrize("text", ["", "1", "91|0", "0|181", "a|b", "0|0|x|km", "0|0|1|kg", "0|0|-1|km", "0|0|1|km|x", "NaN|0"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "91|0", "0|181", "a|b", "0|0|x|km", "0|0|1|kg", "0|0|-1|km", "0|0|1|km|x", "NaN|0"]
+)
 def test_what_is_no_circle_is_refused(text: str) -> None:
     with pytest.raises(Refusal) as refused:
         parsed("Location", "near=" + text)
     assert refused.value.status == 400
 
 
-@pytest.mark.parametrize("position", [None, [], {"latitude": 1}, {"latitude": "1", "longitude": 1}, {"latitude": 100, "longitude": 1}])
+@pytest.mark.parametrize(
+    "position", [None, [], {"latitude": 1}, {"latitude": "1", "longitude": 1}, {"latitude": 100, "longitude": 1}]
+)
 def test_a_place_without_a_position_is_nowhere(position: object) -> None:
     assert not found({"resourceType": "Location", "position": position}, "near=0|0|30000|km")

@@ -94,12 +94,20 @@ def test_a_token_is_found_by_code_and_system(resource: dict[str, Any], query: st
     assert found(resource, query) is expected
 
 
-DOCUMENT = {"resourceType": "DocumentReference", "content": [{"attachment": {"contentType": "text/xml; charset=UTF-8"}}]}
+DOCUMENT = {
+    "resourceType": "DocumentReference",
+    "content": [{"attachment": {"contentType": "text/xml; charset=UTF-8"}}],
+}
 
 
 @pytest.mark.parametrize(
     ("query", "expected"),
-    [("contenttype=text/xml", False), ("contenttype:below=text/xml", True), ("contenttype:below=Text/XML", True), ("contenttype:below=text/plain", False)],
+    [
+        ("contenttype=text/xml", False),
+        ("contenttype:below=text/xml", True),
+        ("contenttype:below=Text/XML", True),
+        ("contenttype:below=text/plain", False),
+    ],
 )
 def test_a_media_type_is_found_below_its_base(query: str, expected: bool) -> None:
     assert found(DOCUMENT, query) is expected
@@ -108,7 +116,9 @@ def test_a_media_type_is_found_below_its_base(query: str, expected: bool) -> Non
 TERMINOLOGY = replace(
     CONTEXT,
     codes_of=lambda value_set: {(SNOMED, "1"), (LOCAL, "x")} if value_set == "http://acme.org/vs" else None,
-    subsumed=lambda system, code, direction: {"1", "11", "12"} if (system, code, direction) == (SNOMED, "1", "below") else None,
+    subsumed=lambda system, code, direction: (
+        {"1", "11", "12"} if (system, code, direction) == (SNOMED, "1", "below") else None
+    ),
 )
 
 
@@ -155,7 +165,9 @@ def test_a_system_that_the_binding_excludes_finds_nothing_without_looking() -> N
     assert condition(parameter, modifier, value, 1).text.endswith("WHERE false")
 
 
-@pytest.mark.parametrize("code", [None, 5, "x", [], {"coding": "x"}, {"coding": [None, 5, {"code": 5, "system": []}]}, {"text": 5}])
+@pytest.mark.parametrize(
+    "code", [None, 5, "x", [], {"coding": "x"}, {"coding": [None, 5, {"code": 5, "system": []}]}, {"text": 5}]
+)
 def test_odd_json_is_not_found_and_does_no_harm(code: object) -> None:
     resource = {"resourceType": "Condition", "code": code}
     assert not found(resource, "code=y")

@@ -32,13 +32,20 @@ def test_a_uri_is_compared_to_the_letter(url: str, query: str, expected: bool) -
 
 @pytest.mark.parametrize(
     ("query", "expected"),
-    [("_profile=http://acme.org/p", True), ("_profile=http://acme.org/p|2.0", True), ("_profile=http://acme.org/p|1.0", False)],
+    [
+        ("_profile=http://acme.org/p", True),
+        ("_profile=http://acme.org/p|2.0", True),
+        ("_profile=http://acme.org/p|1.0", False),
+    ],
 )
 def test_a_canonical_is_found_with_and_without_its_version(query: str, expected: bool) -> None:
     assert found({"resourceType": "Patient", "meta": {"profile": ["http://acme.org/p|2.0"]}}, query) is expected
 
 
-@pytest.mark.parametrize(("query", "expected"), [("url=http://acme.org/v|2.0", True), ("url=http://acme.org/v|1.0", False), ("url=http://acme.org/v", True)])
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [("url=http://acme.org/v|2.0", True), ("url=http://acme.org/v|1.0", False), ("url=http://acme.org/v", True)],
+)
 def test_the_version_behind_a_url_is_that_of_the_resource(query: str, expected: bool) -> None:
     assert found({"resourceType": "ValueSet", "url": "http://acme.org/v", "version": "2.0"}, query) is expected
 

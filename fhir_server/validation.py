@@ -1,0 +1,2 @@
+def structural_issues(resource):
+    return []
