@@ -6,8 +6,10 @@ https://hl7.org/fhir/R4/http.html; the pages beside the FHIR base are FastAPI's,
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.types import Receive, Scope, Send
 
 from fhir_server.interactions.context import Context
@@ -26,16 +28,18 @@ PREFIX = b"/fhir"
 TENANT = 1  # the one tenant there is so far; every key and row carries it
 
 
-class Application(FastAPI):
-    """FastAPI with the FHIR base answered before its router."""
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The FHIR base, and beside it the pages of FastAPI: documentation and health."""
 
+    pages: FastAPI
     fhir: Endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and accepts(scope, PREFIX):
             await self.fhir(scope, receive, send)
         else:
-            await super().__call__(scope, receive, send)
+            await self.pages(scope, receive, send)
 
 
 def create_app(settings: Settings | None = None) -> Application:
@@ -44,20 +48,20 @@ def create_app(settings: Settings | None = None) -> Application:
     logging.getLogger("mediconnect").setLevel(settings.log_level.upper())
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(pages: FastAPI) -> AsyncIterator[None]:
         pool = pool_of(settings)
         await pool.open()
         try:
-            app.state.context = await context_of(settings, pool)
+            pages.state.context = await context_of(settings, pool)
             yield
         finally:
             await pool.close()
 
-    app = Application(title="MediConnect", docs_url="/docs", redoc_url=None, lifespan=lifespan)
-    app.fhir = Endpoint(PREFIX, lambda: app.state.context)
-    app.include_router(health_routes(lambda: app.state.context))
-    app.openapi = lambda: openapi(settings)  # type: ignore[method-assign]  # FastAPI's documented way to replace it
-    return app
+    # The documentation page brings its scripts along: a hospital's network may reach nothing outside.
+    pages: FastAPI = FastAPIOffline(redoc_url=None, title="MediConnect", lifespan=lifespan)
+    pages.include_router(health_routes(lambda: pages.state.context))
+    pages.openapi = lambda: openapi(settings)  # type: ignore[method-assign]  # FastAPI's documented way to replace it
+    return Application(pages, Endpoint(PREFIX, lambda: pages.state.context))
 
 
 def pool_of(settings: Settings) -> Pool:

@@ -13,7 +13,7 @@ from jsonpointer import JsonPointer, JsonPointerException
 from fhir_server.outcome import Refusal, refuse
 
 MAX_OPERATIONS = 1_000
-MAX_COPIED = 1_000_000
+MAX_COPIED = 100_000
 """How many values all copy operations of one patch may copy: each may double the resource."""
 MAX_DEPTH = 64
 
@@ -94,6 +94,8 @@ def _applied(index: int, operation: dict[str, Any], document: Any) -> Any:
         reason = "the test fails: there is " + _found(document, operation["path"])
     except (jsonpatch.JsonPatchException, JsonPointerException, TypeError) as error:
         reason = str(error)
+    except RecursionError:
+        reason = "it nests the resource too deeply"
     raise _refusal(index, operation, document, reason)
 
 

@@ -84,8 +84,8 @@ def _composed(parts: Any, field: Field) -> dict[str, Any]:
         raise ValueError(f"{field.path} is a {field.type}, which is not made of parts")
     made: dict[str, Any] = {}
     for part in parts:
-        name = part.get("name") if isinstance(part, dict) else None
-        if not isinstance(name, str):
+        name = str(part.get("name", "")) if isinstance(part, dict) else ""
+        if not name:
             raise ValueError(f"a part of {field.path} has no name")
         inner, value = read_value(part, structure, name)
         before = pairs(made, inner)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from fhir_server.rest.json import dump_json
+from fhir_server.json import dump_json
 
 _STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -130,8 +130,7 @@ def _actions(resource: dict[str, Any], base: str, url: str) -> Iterator[str]:
     kind, own = resource.get("resourceType"), resource.get("id")
     if isinstance(kind, str) and isinstance(own, str) and _REFERENCE.fullmatch(f"{kind}/{own}") and kind != "Bundle":
         yield f'<a href="{_attribute(f"{base}/{kind}/{own}/_history")}">History</a>'
-    links = resource.get("link") if kind == "Bundle" else None
-    for link in links if isinstance(links, list) else []:
+    for link in _objects(resource.get("link")) if kind == "Bundle" else []:
         match link:
             case {"relation": "first" | "previous" | "next" | "last" as relation, "url": str(target)} if _is_web(
                 target
@@ -142,30 +141,27 @@ def _actions(resource: dict[str, Any], base: str, url: str) -> Iterator[str]:
 def _with_format(url: str, name: str) -> str:
     parts = urlsplit(url)
     query = [(key, value) for key, value in parse_qsl(parts.query, keep_blank_values=True) if key != "_format"]
-    return urlunsplit(parts._replace(query=urlencode([*query, ("_format", name), ("_pretty", "true")]), fragment=""))
+    return urlunsplit(
+        parts._replace(query=urlencode([*query, ("_format", name), ("_pretty", "true")], errors="replace"), fragment="")
+    )
 
 
 def _issues(outcome: dict[str, Any]) -> Iterator[str]:
     """The issues of an OperationOutcome as a list of sentences."""
-    issues = outcome.get("issue")
     yield '<section aria-label="Issues"><ul class="issues">'
-    for issue in issues if isinstance(issues, list) else []:
-        if isinstance(issue, dict):
-            severity = str(issue.get("severity", "error"))
-            text = issue.get("diagnostics") or _words(issue.get("details")) or issue.get("code", "")
-            kind = severity if severity in ("fatal", "error", "warning", "information") else "error"
-            yield f'<li class="{kind}"><strong>{escape(severity)}</strong> {escape(str(text))}</li>'
+    for issue in _objects(outcome.get("issue")):
+        severity = str(issue.get("severity", "error"))
+        text = issue.get("diagnostics") or _words(issue.get("details")) or issue.get("code", "")
+        kind = severity if severity in ("fatal", "error", "warning", "information") else "error"
+        yield f'<li class="{kind}"><strong>{escape(severity)}</strong> {escape(str(text))}</li>'
     yield "</ul></section>"
 
 
 def _entries(bundle: dict[str, Any], base: str) -> Iterator[str]:
     """A table of what a Bundle holds, each row with a link to the resource."""
     entries = bundle.get("entry")
-    resources = [
-        entry["resource"]
-        for entry in entries or []
-        if isinstance(entry, dict) and isinstance(entry.get("resource"), dict)
-    ]
+    found = [entry.get("resource") for entry in _objects(entries)]
+    resources = _objects(found)
     if not resources:
         return
     yield '<section aria-label="Entries"><h2>Entries</h2><div class="scroll"><table><thead><tr><th scope="col">Resource</th>'
@@ -177,6 +173,11 @@ def _entries(bundle: dict[str, Any], base: str) -> Iterator[str]:
         yield f"<tr><td>{_linked(reference, base, 'reference')}</td><td>{escape(_label(resource))}</td>"
         yield f"<td>{escape(str(updated))}</td></tr>"
     yield "</tbody></table></div></section>"
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """The objects of an array; a resource is shown however wrong it is."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _value(value: Any, base: str, key: str, level: int) -> Iterator[str]:
@@ -224,4 +225,4 @@ def _is_web(text: str) -> bool:
 
 def _attribute(address: str) -> str:
     """An address inside a quoted attribute."""
-    return escape(quote(address, safe="%/:=&?~#+!$,;'@()*[]|-._"))
+    return escape(quote(address, safe="%/:=&?~#+!$,;'@()*[]|-._", errors="replace"))

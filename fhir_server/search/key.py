@@ -17,6 +17,8 @@ def key(tenant: int, resource_type: str, path: str, *parts: str) -> int:
     with a given one with less than 2**64 work, so a key may stand in an authorisation clause.
     """
     text = SEPARATOR.join((str(tenant), resource_type, path, *parts))
+    if text.count(SEPARATOR) != len(parts) + 2:  # a value that holds the separator must not pass for two
+        text = "\0" + "".join(f"{len(part)}:{part}" for part in (str(tenant), resource_type, path, *parts))
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
 
 

@@ -61,9 +61,12 @@ def coming(
     if person.death:
         return
     clinicians = [person.doctor] if random.random() < 0.45 else []
-    for specialty in dict.fromkeys(disease.specialty for disease in diseases if disease.specialty):
-        if random.random() < 0.35:
-            clinicians.append(assigned(staff.doctors[specialty], person.index, patients)[0])
+    specialties = dict.fromkeys(disease.specialty for disease in diseases if disease.specialty)
+    clinicians += [
+        assigned(staff.doctors[specialty], person.index, patients)[0]
+        for specialty in specialties
+        if random.random() < 0.35
+    ]
     starts: list[datetime] = []
     for number, clinician in enumerate(clinicians):
         key = f"appointment-{person.number}-next-{number + 1}"

@@ -83,11 +83,12 @@ def _visit(chart: Chart, visit: Visit) -> Iterator[Resource]:
     for course in visit.diagnosed:
         yield condition(course, person.patient, visit.encounter(person))
     yield from _observations(chart, visit)
+    prescribed: set[str] = set()
     for course in visit.diagnosed:
         code = course.disease.procedure
         if code is not None:
             yield procedure(visit, person, course, code)
-        yield from _prescriptions(chart, visit, course)
+        yield from _prescriptions(chart, visit, course, prescribed)
 
 
 def _observations(chart: Chart, visit: Visit) -> Iterator[Resource]:
@@ -124,14 +125,15 @@ def _panels(chart: Chart, visit: Visit) -> list[str]:
     return list(dict.fromkeys(slugs))
 
 
-def _prescriptions(chart: Chart, visit: Visit, course: Course) -> Iterator[Resource]:
-    """The first drug for a disease always, the others often; what is then fetched from the pharmacy."""
+def _prescriptions(chart: Chart, visit: Visit, course: Course, prescribed: set[str]) -> Iterator[Resource]:
+    """The first drug for a disease always, the others often, none twice; what is then fetched from the pharmacy."""
     disease, person = course.disease, chart.person
     young = disease.children and (visit.start.date() - person.birth).days < CHILD * 365.25
     for number, slug in enumerate(disease.children if young else disease.drugs):
-        if number and chart.random.random() > 0.6:
-            continue
         drug = chosen(slug, chart.penicillin_allergy)
+        if drug.slug in prescribed or (number and chart.random.random() > 0.6):
+            continue
+        prescribed.add(drug.slug)
         prescription = _prescription(chart, visit, course, drug)
         yield medication_request(prescription)
         if visit.setting is AMBULATORY and chart.random.random() < 0.5:
@@ -142,7 +144,7 @@ def _prescription(chart: Chart, visit: Visit, course: Course, drug: Drug) -> Pre
     person = chart.person
     over = not drug.chronic and visit.start.date() + timedelta(days=drug.days) <= person.last_day
     return Prescription(
-        id=f"prescription-{visit.key(person)}-{course.disease.slug}-{drug.slug}",
+        id=f"prescription-{visit.key(person)}-{drug.slug}",
         drug=drug,
         patient=person.patient,
         encounter=visit.encounter(person),

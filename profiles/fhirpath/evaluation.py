@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/fhirpath.html#vars and https://hl7.org/fhirpath/N1/#envi
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from profiles.fhirpath.element import Element, plain
@@ -22,6 +23,8 @@ FALSE: Items = [False]
 
 # A text that an expression makes: longer than any element may be, short enough to keep a process alive.
 MAX_TEXT = 1_048_576
+# Steps differ in what they cost (comparing two resources is one), so an evaluation with a limit has a time as well.
+MAX_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Environment:
     Several expressions over one context may share it, and then see one now().
     """
 
-    __slots__ = ("_now", "context", "host", "limit", "steps", "variables")
+    __slots__ = ("_deadline", "_now", "context", "host", "limit", "steps", "variables")
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class Environment:
         self.host = host
         self.limit = limit
         self.steps = 0
+        self._deadline = monotonic() + MAX_SECONDS if limit is not None else 0.0
         self._now: datetime | None = None
 
     @property
@@ -76,10 +80,14 @@ class Environment:
         return self._now
 
     def spend(self, steps: int) -> None:
-        """Counts steps; raises TooCostly past the limit."""
+        """Counts steps; raises TooCostly past the limit, and past MAX_SECONDS where there is one."""
+        if self.limit is None:
+            return
         self.steps += steps
-        if self.limit is not None and self.steps > self.limit:
+        if self.steps > self.limit:
             raise TooCostly(f"given up after {self.limit} steps")
+        if monotonic() > self._deadline:
+            raise TooCostly(f"given up after {MAX_SECONDS} s")
 
 
 class Scope:

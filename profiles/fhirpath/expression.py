@@ -19,8 +19,8 @@ from profiles.fhirpath.quantity import Quantity
 from profiles.fhirpath.syntax import Member, Special, Tree
 from profiles.fhirpath.temporal import Temporal
 
-CLIENT_STEPS = 200_000
-"""A limit for expressions that come from clients: about a tenth of a second."""
+CLIENT_STEPS = 100_000
+"""A limit for expressions that come from clients: about a fifth of a second."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,9 +111,10 @@ class _Parser:
         name = self._identifier()
         return (name, self._identifier()) if self._symbol(".") else ("", name)
 
-    def _identifier(self) -> str:
+    def _identifier(self, *, after_point: bool = False) -> str:
+        """A name; after a point a reserved word is one too (Patient.text.div), since nothing else can stand there."""
         token = self._now
-        if token.kind == "quoted" or (token.kind == "word" and token.text not in _RESERVED):
+        if token.kind == "quoted" or (token.kind == "word" and (after_point or token.text not in _RESERVED)):
             return self._next().text
         raise self._unexpected("a name is expected")
 
@@ -146,7 +147,7 @@ class _Parser:
             if source is not None:
                 raise self._unexpected()
             return Special(self._next().text)
-        name = self._identifier()
+        name = self._identifier(after_point=source is not None)
         if not self._symbol("("):
             return Member(source, name)
         arguments: list[Tree] = []

@@ -29,7 +29,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
     r"""A pattern ready to use, in which a point stands for line ends too.
 
     Raises FhirPathError for what is no pattern, and for a repetition inside a repetition that may take exponential
-    time: `([0-9]+)*` may, `[0-9]+(\.[0-9]+)*` may not, because what is repeated begins with what it cannot go on with.
+    time: `([0-9]+)*` may, `[0-9]+(\.[0-9]+)*` may not, because each round begins with what it cannot go on with.
     """
     if len(pattern) > _MAX_LENGTH:
         raise FhirPathError(f"a regular expression longer than {_MAX_LENGTH} characters")
@@ -73,14 +73,17 @@ def _bodies(operator: Any, argument: Any) -> list[list[Any]]:
 
 
 def _ambiguous(body: list[Any]) -> bool:
-    """Whether a repeated sequence holds repetitions that can take over its own beginning."""
+    """Whether a repeated sequence holds repetitions, with no character at either end that keeps its rounds apart."""
     while len(body) == 1 and body[0][0] is op.SUBPATTERN:
         body = list(body[0][1][-1])
     repeated = list(_repetitions(body))
     if not repeated:
         return False
-    first = _characters(*body[0])
-    return first is None or any((inner := _inside(one)) is None or inner & first for one in repeated)
+    inside = [_inside(one) for one in repeated]
+    for end in (_characters(*body[0]), _characters(*body[-1])):
+        if end is not None and all(inner is not None and not inner & end for inner in inside):
+            return False
+    return True
 
 
 def _repetitions(body: list[Any]) -> list[list[Any]]:

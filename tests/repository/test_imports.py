@@ -31,7 +31,7 @@ LAYERS = (
 LOWEST = len(LAYERS) - 1
 # Modules that stand lower than their folder, because they know nothing of it; they import only the bottom.
 BOTTOM = {
-    "fhir_server.rest.json": "decodes and encodes exact numbers for every layer; it knows neither HTTP nor SQL",
+    "fhir_server.json": "decodes and encodes exact numbers for every layer; it knows neither HTTP nor SQL",
 }
 # Who may import `loaders`, and only inside a function: a server that loads nothing does not pay for it.
 LAZY_LOADERS = {"fhir_server.cli", "fhir_server.prepare"}
@@ -186,8 +186,8 @@ def test_the_rules_would_notice():
     assert not descends("fhir_server.store.pool", "fhir_server.search.query")
     assert not descends("fhir_server.interactions.read", "fhir_server.operations.everything")
     assert not descends("fhir_server.rest.routes", "fhir_server.app")
-    assert not descends("fhir_server.rest.json", "fhir_server.rest.routes")
+    assert not descends("fhir_server.json", "fhir_server.rest.routes")
     assert descends("fhir_server.app", "fhir_server.rest.routes")
-    assert descends("fhir_server.store.pool", "fhir_server.rest.json")
+    assert descends("fhir_server.store.pool", "fhir_server.json")
     assert not allowed("psycopg", "fhir_server.rest.routes")
     assert list(targets(ast.parse("from fhir_server import outcome").body[0])) == ["fhir_server", "fhir_server.outcome"]

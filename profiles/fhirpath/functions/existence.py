@@ -33,9 +33,9 @@ def _any(source: Code, criteria: Code, *, wanted: bool, otherwise: Items) -> Cod
 
     def call(scope: Scope) -> Items:
         items = source(scope)
-        scope.environment.spend(len(items))
-        inner = scope.inner()
+        spend, inner = scope.environment.spend, scope.inner()
         for index, item in enumerate(items):
+            spend(1)
             inner.this, inner.index = [item], index
             if (truth(criteria(inner)) is True) is wanted:
                 return found

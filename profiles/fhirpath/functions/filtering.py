@@ -16,11 +16,10 @@ def where(source: Code, arguments: tuple[Code, ...]) -> Code:
     (criteria,) = arguments
 
     def call(scope: Scope) -> Items:
-        items = source(scope)
-        scope.environment.spend(len(items))
-        inner = scope.inner()
+        spend, inner = scope.environment.spend, scope.inner()
         found = []
-        for index, item in enumerate(items):
+        for index, item in enumerate(source(scope)):
+            spend(1)
             inner.this, inner.index = [item], index
             if truth(criteria(inner)):
                 found.append(item)
@@ -36,10 +35,12 @@ def select(source: Code, arguments: tuple[Code, ...]) -> Code:
     def call(scope: Scope) -> Items:
         inner = scope.inner()
         found: Items = []
+        before = 0
         for index, item in enumerate(source(scope)):
             inner.this, inner.index = [item], index
             found.extend(projection(inner))
-        scope.environment.spend(len(found))
+            scope.environment.spend(len(found) - before + 1)
+            before = len(found)
         return found
 
     return call

@@ -183,6 +183,7 @@ def unescape(text: str, target: Any) -> Items:
         case "html":
             return [html.unescape(text)]
         case "json":
-            return [_JSON_ESCAPE.sub(_json_character, text)]
+            halves = _JSON_ESCAPE.sub(_json_character, text)  # JSON writes what is beyond 16 bits as two surrogates
+            return [halves.encode("utf-16", "surrogatepass").decode("utf-16", "replace")]
         case _:
             return EMPTY

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_server.rest.json import Verbatim, dump_json, parse_json
+from fhir_server.json import Verbatim, dump_json, parse_json
 from fhir_server.rest.xml import parse_xml, to_xml
 from tests.reference import reference
 

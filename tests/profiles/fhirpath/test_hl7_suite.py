@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fhir_server.rest.json import parse_json
+from fhir_server.json import parse_json
 from fhir_server.rest.xml import parse_xml
 from profiles.fhirpath import Element, FhirPathError, compile_expression
 from profiles.fhirpath.comparison import equal, equivalent

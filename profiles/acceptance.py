@@ -1,0 +1,208 @@
+"""Resources that are surely right, told fast: structures compiled to closures that answer yes, or leave it to a closer look.
+
+https://hl7.org/fhir/R4/json.html and https://hl7.org/fhir/R4/elementdefinition.html
+
+Nearly everything that reaches a server is valid, so this is the path that counts: it builds no places and no texts, stops at
+the first doubt, and says no also to what is rare and right (nulls that pad arrays, a required element that has extensions
+only). `profiles.validator` then looks again, slowly and completely; only what it finds is ever reported.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from profiles.definitions import Definitions, Field, Structure
+from profiles.primitive import PRIMITIVES
+
+Right = Callable[[Any], object]
+"""True for a JSON value, of the kind that was looked for before, that is surely right."""
+Rule = tuple[type, Right, int]
+"""What the value of a property has to be: its kind in Python, its test, and a bit for each choice it is a variant of."""
+Refine = Callable[[Field, Right], Right]
+"""Adds to the test of a field's single value what more than its structure is asked of it."""
+Invariants = Callable[[Structure], tuple[Right, ...]]
+
+
+def _refine_nothing(_: Field, right: Right) -> Right:
+    return right
+
+
+def _no_invariants(_: Structure) -> tuple[Right, ...]:
+    return ()
+
+
+class Acceptance:
+    """The structures of some definitions as tests; each is compiled when a value of it is first met.
+
+    `refine` and `invariants` add what more than the structure is demanded.
+    """
+
+    def __init__(
+        self,
+        definitions: Definitions,
+        narrative: Callable[[str], bool],
+        refine: Refine = _refine_nothing,
+        invariants: Invariants = _no_invariants,
+    ) -> None:
+        self._definitions = definitions
+        self._narrative = narrative
+        self._refine = refine
+        self._invariants = invariants
+        self._compiled: dict[str, Right] = {}
+
+    def resource(self, value: dict[str, Any]) -> object:
+        """Whether a JSON object is surely a valid resource."""
+        name = value.get("resourceType")
+        right = self._compiled.get(name) if type(name) is str else None
+        if right is not None:
+            return right(value)
+        return type(name) is str and self._definitions.is_resource(name) and self.structure(name)(value)
+
+    def structure(self, name: str) -> Right:
+        """The test for the JSON objects of a resource type, data type or backbone."""
+        found = self._compiled.get(name)
+        if found is None:
+            structure = self._definitions.structure(name)
+            rules: dict[str, Rule] = {}
+            found = self._compiled[name] = _object_of(structure, rules, self._invariants(structure))
+            rules.update(self._rules(structure, rules))
+        return found
+
+    def _contained(self, value: dict[str, Any]) -> object:
+        return "contained" not in value and "id" in value and self.resource(value)
+
+    def _rules(self, structure: Structure, rules: dict[str, Rule]) -> Iterable[tuple[str, Rule]]:
+        bits = _choice_bits(structure)
+        if structure.kind == "resource":
+            yield "resourceType", (str, structure.name.__eq__, 0)
+        for field in structure.fields.values():
+            bit = bits.get(field.element, 0) if field.choice else 0
+            yield field.name, self._rule(field, rules, bit)
+            if has_sibling(field) and not field.repeats:
+                # The value itself sets the bit; a sibling beside it is no second variant.
+                yield f"_{field.name}", (dict, self._later("Element", rules, f"_{field.name}", 0, _same), 0)
+
+    def _rule(self, field: Field, rules: dict[str, Rule], bit: int) -> Rule:
+        def wrap(right: Right) -> Right:
+            refined = self._refine(field, right)
+            return _all_of(refined, field) if field.repeats else refined
+
+        kind = list if field.repeats else dict
+        if field.type == "xhtml":
+            return str, wrap(self._narrative), bit
+        if field.primitive:
+            primitive = PRIMITIVES[field.type]
+            return (list if field.repeats else primitive.kind), wrap(primitive.right), bit
+        if field.type == "Resource":
+            return kind, wrap(self._contained if field.name == "contained" else self.resource), bit
+        return kind, self._later(field.type, rules, field.name, bit, wrap), bit
+
+    def _later(self, type_name: str, rules: dict[str, Rule], name: str, bit: int, wrap: Callable[[Right], Right]) -> Right:
+        """A test that compiles its structure when it is first needed and then takes its own place in the rules."""
+
+        def right(value: Any) -> object:
+            made = wrap(self.structure(type_name))
+            rules[name] = rules[name][0], made, bit
+            return made(value)
+
+        return right
+
+
+def has_sibling(field: Field) -> bool:
+    """Whether a property may stand beside another one with an underscore, which has its id and extensions."""
+    return field.primitive and not field.attribute and field.type != "xhtml"
+
+
+def _same(right: Right) -> Right:
+    return right
+
+
+def _choice_bits(structure: Structure) -> Mapping[str, int]:
+    elements = dict.fromkeys(field.element for field in structure.fields.values() if field.choice)
+    return {element: 1 << place for place, element in enumerate(elements)}
+
+
+def _all_of(right: Right, field: Field) -> Right:
+    """The test of an array, of the test of its items."""
+    kind = PRIMITIVES[field.type].kind if field.primitive else dict
+    most = field.max
+
+    def accept(items: list[Any]) -> object:
+        for item in items:
+            if type(item) is not kind or not right(item):
+                return False
+        return items and (most is None or len(items) <= most)
+
+    return accept
+
+
+def _object_of(structure: Structure, rules: Mapping[str, Rule], invariants: tuple[Right, ...]) -> Right:
+    """The test of an object; of the two forms the one that need not watch choices is taken where there are none."""
+    wanted = _required(structure)
+    chooses = any(field.choice for field in structure.fields.values())
+    return (_choosing if chooses else _plain)(rules, wanted, invariants)
+
+
+def _required(structure: Structure) -> tuple[frozenset[str] | str, ...]:
+    """Each required element: its property, or the properties of a choice."""
+    return tuple(
+        frozenset(field.name for field in structure.fields.values() if f"{field.element}[x]" == name)
+        if name.endswith("[x]")
+        else name
+        for name in structure.required
+    )
+
+
+def _plain(rules: Mapping[str, Rule], wanted: tuple[Any, ...], invariants: tuple[Right, ...]) -> Right:
+    def accept(value: dict[str, Any]) -> bool:
+        if len(value) < 2 and (not value or "id" in value):
+            return False
+        try:
+            for name, item in value.items():
+                kind, right, _ = rules[name]
+                if type(item) is kind:
+                    if not right(item):
+                        return False
+                elif kind is not Decimal or type(item) is not int:
+                    return False
+        except KeyError:
+            return False
+        for name in wanted:
+            if name not in value:
+                return False
+        for holds in invariants:
+            if not holds(value):
+                return False
+        return True
+
+    return accept
+
+
+def _choosing(rules: Mapping[str, Rule], wanted: tuple[Any, ...], invariants: tuple[Right, ...]) -> Right:
+    def accept(value: dict[str, Any]) -> bool:
+        if len(value) < 2 and (not value or "id" in value):
+            return False
+        chosen = 0
+        try:
+            for name, item in value.items():
+                kind, right, bit = rules[name]
+                if bit:
+                    if chosen & bit:
+                        return False
+                    chosen |= bit
+                if type(item) is kind:
+                    if not right(item):
+                        return False
+                elif kind is not Decimal or type(item) is not int:
+                    return False
+        except KeyError:
+            return False
+        for one in wanted:
+            if one.isdisjoint(value) if type(one) is frozenset else one not in value:
+                return False
+        for holds in invariants:
+            if not holds(value):
+                return False
+        return True
+
+    return accept
