@@ -21,3 +21,8 @@ def version_of(text: str, where: str) -> str:
     if found is None:
         raise refuse("invalid", f'{where}: {text[:80]} is not one ETag; write it as W/"3"')
     return found[1] if found[1] is not None else found[2]
+
+
+def versions_of(text: str, where: str) -> tuple[str, ...]:
+    """The version ids of a list of ETags, `("*",)` for the asterisk that stands for any."""
+    return ("*",) if text.strip() == "*" else tuple(version_of(one, where) for one in text.split(","))

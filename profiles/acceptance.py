@@ -17,7 +17,10 @@ from profiles.primitive import PRIMITIVES
 Right = Callable[[Any], object]
 """True for a JSON value, of the kind that was looked for before, that is surely right."""
 Rule = tuple[type, Right, int]
-"""What the value of a property has to be: its kind in Python, its test, and a bit for each choice it is a variant of."""
+"""What the value of a property has to be: its kind in Python, its test, and the bit of the choice it is a variant of.
+
+0 for a property that belongs to no choice, -1 for the sibling of a variant, which has to stand beside its value.
+"""
 Refine = Callable[[Field, Right], Right]
 """Adds to the test of a field's single value what more than its structure is asked of it."""
 Invariants = Callable[[Structure], tuple[Right, ...]]
@@ -64,8 +67,9 @@ class Acceptance:
         if found is None:
             structure = self._definitions.structure(name)
             rules: dict[str, Rule] = {}
-            found = self._compiled[name] = _object_of(structure, rules, self._invariants(structure))
+            found = _object_of(structure, rules, self._invariants(structure))
             rules.update(self._rules(structure, rules))
+            self._compiled[name] = found
         return found
 
     def _contained(self, value: dict[str, Any]) -> object:
@@ -79,8 +83,9 @@ class Acceptance:
             bit = bits.get(field.element, 0) if field.choice else 0
             yield field.name, self._rule(field, rules, bit)
             if has_sibling(field) and not field.repeats:
-                # The value itself sets the bit; a sibling beside it is no second variant.
-                yield f"_{field.name}", (dict, self._later("Element", rules, f"_{field.name}", 0, _same), 0)
+                sibling = f"_{field.name}"
+                beside = -1 if bit else 0
+                yield sibling, (dict, self._later("Element", rules, sibling, beside, _same), beside)
 
     def _rule(self, field: Field, rules: dict[str, Rule], bit: int) -> Rule:
         def wrap(right: Right) -> Right:
@@ -187,9 +192,10 @@ def _choosing(rules: Mapping[str, Rule], wanted: tuple[Any, ...], invariants: tu
             for name, item in value.items():
                 kind, right, bit = rules[name]
                 if bit:
-                    if chosen & bit:
+                    if chosen & bit if bit > 0 else name[1:] not in value:
                         return False
-                    chosen |= bit
+                    if bit > 0:
+                        chosen |= bit
                 if type(item) is kind:
                     if not right(item):
                         return False

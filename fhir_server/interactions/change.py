@@ -21,6 +21,7 @@ from fhir_server.store.rows import Rows
 
 ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 MILLISECOND = timedelta(milliseconds=1)
+SUBSETTED = ("http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "SUBSETTED")
 
 
 @dataclass(slots=True)
@@ -28,7 +29,8 @@ class Change:
     """What is to become of one resource.
 
     `resource` is the new content of a create or update, `patch` makes it from the current one, neither means delete.
-    `fresh`: the id was allocated here, so nothing can be stored under it. `if_match`: the version that must be current.
+    `fresh`: the id was allocated here, so nothing can be stored under it. `unused`: nothing may be stored under the id.
+    `if_match`: the versions of which one must be current, `("*",)` for any.
     """
 
     type: str
@@ -36,7 +38,8 @@ class Change:
     resource: dict[str, Any] | None = None
     patch: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     fresh: bool = False
-    if_match: str | None = None
+    unused: bool = False
+    if_match: tuple[str, ...] | None = None
     if_none_match: bool = False
     place: str = ""  # where in a Bundle this stands, for refusals
 
@@ -95,7 +98,8 @@ def _plan(context: Context, change: Change, known: Current | None, now: datetime
     if change.deletes:
         return _plan_delete(context, change, known, now)
     resource = _content(context, change, known)
-    _check_identity(context, change, resource)
+    _check_identity(change, resource)
+    _check_whole(change, resource)
     issues = context.validate(resource)
     if any(issue.severity in ("error", "fatal") for issue in issues):
         raise Refusal(issues, status=422 if change.patch else None)
@@ -103,11 +107,20 @@ def _plan(context: Context, change: Change, known: Current | None, now: datetime
 
 
 def _check_preconditions(change: Change, known: Current | None) -> None:
-    if change.if_match is not None and (known is None or str(known.version) != change.if_match):
+    if change.if_match is not None and not _matches(change.if_match, known):
         have = f"version {known.version} is current" if known else "it does not exist"
-        raise refuse("conflict", f"If-Match asks for version {change.if_match} of {_name(change)}, but {have}", status=412)
-    if change.if_none_match and known is not None and not known.deleted:
+        wanted = " or ".join(change.if_match)
+        raise refuse("conflict", f"If-Match asks for version {wanted} of {_name(change)}, but {have}", status=412)
+    if known is None or known.deleted:
+        return
+    if change.if_none_match:
         raise refuse("conflict", f"{_name(change)} exists already, and If-None-Match: * forbids it", status=412)
+    if change.unused:
+        raise refuse("conflict", f"the criteria select nothing, but {_name(change)}, which the resource names, exists")
+
+
+def _matches(wanted: tuple[str, ...], known: Current | None) -> bool:
+    return known is not None and (str(known.version) in wanted or ("*" in wanted and not known.deleted))
 
 
 def _name(change: Change) -> str:
@@ -127,12 +140,26 @@ def _content(context: Context, change: Change, known: Current | None) -> dict[st
     return change.patch(parse_json(known.content))
 
 
-def _check_identity(context: Context, change: Change, resource: dict[str, Any]) -> None:
+def _check_identity(change: Change, resource: dict[str, Any]) -> None:
     stated = resource.get("resourceType")
+    if stated is None:
+        raise refuse("structure", f"resourceType is missing; the request is for {change.type}", change.type)
     if stated != change.type:
-        raise refuse("invalid", f"the resource is of type {stated}, the request is for {change.type}", "resourceType")
+        text = f"the resource is of type {str(stated)[:80]}, the request is for {change.type}"
+        raise refuse("invalid", text, f"{change.type}.resourceType")
     if not change.fresh and resource.get("id") != change.id:
-        raise refuse("invalid", f"the resource's id is {resource.get('id')!r}, the request's is '{change.id}'", "id")
+        have = f"is {str(resource['id'])[:80]!r}" if "id" in resource else "is missing"
+        raise refuse("invalid", f"the resource's id {have}, the request's is '{change.id}'", f"{change.type}.id")
+
+
+def _check_whole(change: Change, resource: dict[str, Any]) -> None:
+    """Refuses what says of itself that it is only a part: stored, it would pass for the whole."""
+    meta = resource.get("meta")
+    tags = meta.get("tag") if isinstance(meta, dict) else None
+    for n, tag in enumerate(tags if isinstance(tags, list) else ()):
+        if isinstance(tag, dict) and (tag.get("system"), tag.get("code")) == SUBSETTED:
+            text = "the tag SUBSETTED says that this is only a part of the resource; read all of it, change that"
+            raise refuse("business-rule", text, f"{change.type}.meta.tag[{n}]")
 
 
 def _plan_delete(context: Context, change: Change, known: Current | None, now: datetime) -> tuple[Stored, Write | None]:
@@ -168,7 +195,6 @@ def _write(
 ) -> Write:  # fmt: skip
     rows = extract(resource, context.parameters, context.tenant)
     old = _rows(context, known) if known is not None and known.content is not None else None
-    method = "P" if change.patch else "C" if known is None or known.deleted else "U"
     return Write(
         pk=known.pk if known else 0,
         type=context.type_code(change.type),
@@ -176,12 +202,19 @@ def _write(
         reference=reference_key(context.tenant, f"{change.type}/{change.id}"),
         version=version,
         written=written,
-        method=method,
+        method=_method(change, known),
         content=content,
         shape=shape_of(context.tenant, change.type, rows),
         added=rows if old is None else rows.without(old),
         removed=None if old is None else old.without(rows),
     )
+
+
+def _method(change: Change, known: Current | None) -> str:
+    """C for what begins: a create, and the return of what was deleted; an update that creates is version 1 of a U."""
+    if change.patch:
+        return "P"
+    return "C" if change.fresh or (known is not None and known.deleted) else "U"
 
 
 def shape_of(tenant: int, resource_type: str, rows: Rows) -> int:

@@ -4,24 +4,46 @@ https://hl7.org/fhir/R4/http.html#ccreate, #cond-update, #cond-patch and #cond-d
 """
 
 from collections.abc import Iterable, Sequence
-from urllib.parse import parse_qsl
 
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.url import Pairs, split_query
 from fhir_server.outcome import refuse
 from fhir_server.search.execute import Search
 from fhir_server.search.key import key
-from fhir_server.search.parse import RESULT, parse
+from fhir_server.search.parse import OPTIONS, RESULT, parse
 from fhir_server.search.query import Query
 from fhir_server.search.types.context import Context as SearchContext
 
-Pairs = Sequence[tuple[str, str]]
-NOT_CRITERIA = frozenset(("_format", "_pretty", *RESULT))
+SHAPING = frozenset(("_format", "_pretty", "_summary", "_elements"))
+SELECT_NOTHING = (RESULT | OPTIONS) - SHAPING
 
 
-def criteria_of(text: str) -> Pairs:
-    """The criteria of an If-None-Exist header, a conditional reference or an entry's url: `a=b&c=d`, `?` in front allowed."""
-    pairs = parse_qsl(text.removeprefix("?"), keep_blank_values=True, strict_parsing=bool(text.strip("?")))
-    return [(name, value) for name, value in pairs if name not in NOT_CRITERIA]
+def criteria_of(text: str | bytes, resource_type: str | None = None) -> Pairs:
+    """The criteria of an If-None-Exist or a conditional reference: `a=b&c=d`, perhaps behind `[base]/Type?` or `?`.
+
+    Raises Refusal (400) for what is no query string, or is one of another type than `resource_type`.
+    """
+    raw = text.encode() if isinstance(text, str) else text
+    head, mark, rest = raw.partition(b"?")
+    if not mark or b"=" in head:  # without a type in front, a question mark belongs to a value
+        return selecting(split_query(raw))
+    named = head.rpartition(b"/")[2].decode("utf-8", "replace")
+    if resource_type is not None and named not in ("", resource_type):
+        raise refuse("invalid", f"the criteria are for {named[:80]}, the request is for {resource_type}")
+    return selecting(split_query(rest))
+
+
+def selecting(pairs: Pairs) -> Pairs:
+    """The parameters that select, without those that shape the answer.
+
+    Raises Refusal (400) for one that does neither, such as _count: who sent it meant something that would not happen.
+    """
+    for name, value in pairs:
+        if name.partition(":")[0] in SELECT_NOTHING:
+            raise refuse("invalid", f"'{name}' selects nothing; it has no meaning among criteria", name)
+        if not value and name not in SHAPING and any(other for _, other in pairs):
+            raise refuse("invalid", f"'{name}' has no value; without one it would not narrow the criteria", name)
+    return [pair for pair in pairs if pair[0] not in SHAPING]
 
 
 def query_of(context: Context, resource_type: str, pairs: Pairs) -> Query:
@@ -56,10 +78,10 @@ def only(resource_type: str, ids: Sequence[str]) -> str | None:
     return ids[0] if ids else None
 
 
-async def find_each(context: Context, queries: Sequence[Query]) -> list[list[str]]:
-    """Up to two ids for each query, in one round trip."""
+async def find_each(context: Context, queries: Sequence[Query], limit: int = 2) -> list[list[str]]:
+    """Up to `limit` ids for each query, in one round trip."""
     search = Search(context.conn, context.tenant, context.types, context.parameters)
-    return await search.first_of_each(queries, 2) if queries else []
+    return await search.first_of_each(queries, limit) if queries else []
 
 
 def lock_key(tenant: int, resource_type: str, pairs: Pairs) -> int:

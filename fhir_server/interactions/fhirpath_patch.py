@@ -87,7 +87,8 @@ def _operation(index: int, parameter: Mapping[str, Any]) -> Operation:
     if parameter.get("name") != "operation":
         raise refuse("structure", f"{where} has the name {parameter.get('name')!r}, not 'operation'", where)
     parts: dict[str, Mapping[str, Any]] = {}
-    for part in parameter.get("part", []):
+    given = parameter.get("part", [])
+    for part in given if isinstance(given, list) else [given]:
         name = part.get("name") if isinstance(part, dict) else None
         if name not in _PARTS:
             raise refuse("structure", f"{where} has a part {name!r}{did_you_mean(str(name), _PARTS)}", where)

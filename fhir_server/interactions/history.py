@@ -16,7 +16,7 @@ from fhir_server.search.fragment import Fragment, join, sql
 from fhir_server.store.pool import Connection
 from fhir_server.store.resources import read
 
-METHODS = {"C": "POST", "U": "PUT", "P": "PATCH", "D": "DELETE"}
+CREATED, OK, GONE = "201 Created", "200 OK", "204 No Content"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +119,26 @@ def entry(context: Context, event: Event, content: bytes | None) -> bytes:
     parts = [b'{"fullUrl":', quoted(f"{context.base}/{name}/{event.id}")]
     if content is not None:
         parts.extend((b',"resource":', content))
-    url = name if event.method == "C" else f"{name}/{event.id}"
-    status = {"C": "201 Created", "D": "204 No Content"}.get(event.method, "200 OK")
+    method, status = _told(event)
+    url = name if method == "POST" else f"{name}/{event.id}"
     parts.append(
-        b',"request":{"method":"%s","url":%s}' % (METHODS[event.method].encode(), quoted(url))
+        b',"request":{"method":"%s","url":%s}' % (method.encode(), quoted(url))
         + b',"response":{"status":%s,"etag":%s,' % (quoted(status), quoted(f'W/"{event.version}"'))
         + b'"lastModified":"%s"}}' % instant(event.written).encode()
     )
     return b"".join(parts)
+
+
+def _told(event: Event) -> tuple[str, str]:
+    """The method of the request that made the version, and the status of its answer."""
+    match event.method, event.version:
+        case "C", 1:
+            return "POST", CREATED
+        case ("C", _) | ("U", 1):  # what was deleted comes back, and what the client named begins, by an update
+            return "PUT", CREATED
+        case "U", _:
+            return "PUT", OK
+        case "P", _:
+            return "PATCH", OK
+        case _:
+            return "DELETE", GONE

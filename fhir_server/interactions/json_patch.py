@@ -10,12 +10,12 @@ from typing import Any
 import jsonpatch
 from jsonpointer import JsonPointer, JsonPointerException
 
+from fhir_server.json import MAX_DEPTH
 from fhir_server.outcome import Refusal, refuse
 
 MAX_OPERATIONS = 1_000
 MAX_COPIED = 100_000
 """How many values all copy operations of one patch may copy: each may double the resource."""
-MAX_DEPTH = 64
 
 _MEMBERS = {
     "add": ("path", "value"), "remove": ("path",), "replace": ("path", "value"),

@@ -101,6 +101,10 @@ def _typed(part: Mapping[str, Any], key: str, fields: list[Field], name: str) ->
     if given is None or given.element != "value":
         raise ValueError(f"{key} is no value[x]")
     value, extra = copy.deepcopy(part.get(key)), copy.deepcopy(part.get(f"_{key}"))
+    if value in (None, {}) and not extra:
+        raise ValueError(f"the value of {name} is empty")
+    if extra is not None and type(extra) is not dict:
+        raise ValueError(f"_{key} is no object with an id or extensions")
     exact = [field for field in fields if field.type == given.type]
     near = exact or [field for field in fields if len(fields) == 1 and _near(given, field, value)]
     if not near:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from fhir_server.interactions.change import ID, Change, Stored, apply, new_id
-from fhir_server.interactions.conditional import Pairs, find, find_one, lock, lock_key
+from fhir_server.interactions.conditional import find, find_one, lock, lock_key
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.url import Pairs
 from fhir_server.outcome import refuse
 from fhir_server.store.resources import read
 
@@ -50,12 +51,6 @@ async def _stored(context: Context, resource_type: str, resource_id: str) -> Sto
     return Stored(resource_type, resource_id, kept.version, kept.written, kept.content, created=False, changed=False)
 
 
-async def update(context: Context, wanted: Change) -> Stored:
-    """Update by id, or create under that id."""
-    check_id(wanted.id)
-    return await change(context, wanted)
-
-
 async def update_where(context: Context, wanted: Change, pairs: Pairs) -> Stored:
     """Conditional update: of the one resource selected, or a create. `wanted.id` is what the resource states, or ""."""
 
@@ -72,7 +67,7 @@ def identified(wanted: Change, found: str | None) -> Change:
         return replace(wanted, id=new_id(), fresh=True)
     if found is None:
         check_id(wanted.id)
-        return wanted
+        return replace(wanted, unused=True)
     if wanted.id not in ("", found):
         raise refuse("invalid", f"the criteria select {wanted.type}/{found}, but the resource's id is '{wanted.id}'", "id")
     assert wanted.resource is not None
@@ -92,14 +87,14 @@ async def patch_where(context: Context, wanted: Change, pairs: Pairs) -> Stored:
     return await context.transact(work)
 
 
-async def delete_where(context: Context, resource_type: str, pairs: Pairs) -> list[Stored]:
+async def delete_where(context: Context, wanted: Change, pairs: Pairs) -> list[Stored]:
     """Conditional delete: of the one selected, or of all where the setting says `multiple`."""
     if context.settings.conditional_delete == "not-supported":
         raise refuse("not-supported", "conditional delete is switched off on this server", status=405)
 
     async def work(inner: Context) -> list[Stored]:
-        ids = await selected_for_delete(inner, resource_type, pairs)
-        return await apply(inner, [Change(resource_type, one) for one in ids], lock=True)
+        ids = await selected_for_delete(inner, wanted.type, pairs)
+        return await apply(inner, [replace(wanted, id=one) for one in ids], lock=True)
 
     return await context.transact(work)
 

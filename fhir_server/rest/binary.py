@@ -43,7 +43,7 @@ def resource(request: Request, content_type: str, resource_id: str | None) -> di
 
 def wanted_raw(request: Request) -> bool:
     """Whether the content itself is wanted: no FHIR format was asked for."""
-    if request.first("_format") is not None:
+    if request.only("_format") is not None:
         return False
     accept = request.headers.get("accept", "*/*").lower()
     return not any(

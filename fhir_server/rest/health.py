@@ -3,9 +3,9 @@
 https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/
 """
 
+import asyncio
 from collections.abc import Callable
 
-import anyio
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
@@ -26,7 +26,7 @@ def health_routes(context: Callable[[], Context]) -> APIRouter:
     @router.get("/ready", summary="The database answers too; 503 names what does not")
     async def ready() -> JSONResponse:
         try:
-            with anyio.fail_after(LONGEST):
+            async with asyncio.timeout(LONGEST):
                 async with context().connection() as conn:
                     await conn.execute("SELECT 1")
         except TimeoutError:

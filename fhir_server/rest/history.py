@@ -65,15 +65,15 @@ def _kept(request: Request) -> list[tuple[str, str]]:
 
 def _asked(context: Context, request: Request, kind: str | None, resource_id: str | None, bound: str) -> Asked:
     settings = context.settings
-    count = request.first("_count")
+    count = request.only("_count")
     if count is not None and not (count.isascii() and count.isdigit() and len(count) < 10):
         raise refuse("value", f"_count={count[:80]}: a whole number is needed", "_count")
-    cursor, at = request.first("_cursor"), request.first("_at")
+    cursor, at = request.only("_cursor"), request.only("_at")
     return Asked(
         kind,
         resource_id,
         min(int(count), settings.max_page_size) if count is not None else settings.page_size,
-        since=_since(request.first("_since")),
+        since=_since(request.only("_since")),
         at=_at(at) if at else None,
         after=unseal(cursor, context.page_key, bound).pk if cursor else None,
     )

@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-from fhir_server.etag import version_of
+from fhir_server.etag import versions_of
 
 
-def if_match(headers: Mapping[str, str]) -> str | None:
-    """The version that must be current; None where none is asked for. `*` asks for any and so for none here."""
+def if_match(headers: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The versions of which one must be current, `("*",)` for any; None where nothing is asked for."""
     text = headers.get("if-match")
-    if text is None or text.strip() == "*":
-        return None
-    return version_of(text, "If-Match")
+    return None if text is None else versions_of(text, "If-Match")
 
 
 def if_none_match_any(headers: Mapping[str, str]) -> bool:
@@ -27,12 +25,12 @@ def not_modified(headers: Mapping[str, str], version: int, written: datetime) ->
     """Whether the client has this version already (conditional read). If-None-Match outranks If-Modified-Since."""
     tags = headers.get("if-none-match")
     if tags is not None:
-        return tags.strip() == "*" or str(version) in {version_of(tag, "If-None-Match") for tag in tags.split(",")}
+        return bool({"*", str(version)} & set(versions_of(tags, "If-None-Match")))
     since = headers.get("if-modified-since")
     if since is None:
         return False
     try:
         moment = parsedate_to_datetime(since)
-    except ValueError:
+    except (ValueError, OverflowError):
         return False  # RFC 9110: a date that is none is ignored
     return moment.tzinfo is not None and written.replace(microsecond=0) <= moment

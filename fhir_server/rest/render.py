@@ -41,7 +41,7 @@ class Rendering:
 
 def rendering_of(request: Request) -> Rendering:
     """What Accept, _format, _pretty and Accept-Encoding ask for; 406 for a format there is not."""
-    named, pretty = request.first("_format"), request.first("_pretty")
+    named, pretty = request.only("_format"), request.only("_pretty")
     headers = request.headers
     binary = request.segments[:1] == ("Binary",) and named is None
     accept = headers.get("accept") if not binary or _speaks_fhir(headers) else None

@@ -3,21 +3,16 @@
 https://hl7.org/fhir/R4/http.html#general
 """
 
-import re
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
+from fhir_server.interactions.url import Pairs, split_path, split_query
 from fhir_server.outcome import Refusal, refuse
 from fhir_server.settings import Settings
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Pairs = list[tuple[str, str]]
-
-BAD_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-MOST_PARAMETERS = 2000
 
 
 @dataclass(slots=True)
@@ -30,15 +25,16 @@ class Request:
     headers: Mapping[str, str]
     body: bytes = b""
     resource: dict[str, Any] | None = None
-    raw_query: str = ""
-    parameters: dict[str, str] = field(default_factory=dict)
 
-    def first(self, name: str) -> str | None:
-        """The first value of a query parameter."""
+    def only(self, name: str) -> str | None:
+        """The value of a query parameter that may be given once. Raises Refusal (400) where two values contradict."""
+        found: str | None = None
         for key, value in self.query:
             if key == name:
-                return value
-        return None
+                if found is not None and found != value:
+                    raise refuse("invalid", f"'{name}' is given twice, with different values", name)
+                found = value
+        return found
 
     @property
     def path(self) -> str:
@@ -59,43 +55,6 @@ def preferences(header: str) -> dict[str, str]:
     return found
 
 
-def split_path(raw: bytes) -> tuple[str, ...]:
-    """The path's segments, each decoded; an empty one at the end is dropped."""
-    parts = raw.strip(b"/").split(b"/")
-    return tuple(_decoded(part, plus=False) for part in parts) if parts != [b""] else ()
-
-
-def split_query(raw: bytes) -> Pairs:
-    """The parameters in order, names and values decoded; refuses what is no valid encoding."""
-    if not raw:
-        return []
-    parts = raw.split(b"&")
-    if len(parts) > MOST_PARAMETERS:
-        raise refuse("too-long", f"more than {MOST_PARAMETERS} parameters", status=400)
-    pairs = []
-    for part in parts:
-        if part:
-            name, _, value = part.partition(b"=")
-            pairs.append((_decoded(name, plus=True), _decoded(value, plus=True)))
-    return pairs
-
-
-def _decoded(raw: bytes, *, plus: bool) -> str:
-    if plus:
-        raw = raw.replace(b"+", b" ")
-    if b"%" in raw:
-        if BAD_PERCENT.search(raw):
-            raise refuse("invalid", "the URL has a '%' that is not followed by two hexadecimal digits")
-        raw = unquote_to_bytes(raw)
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise refuse("invalid", "the URL is not UTF-8 once its percent-encoding is undone") from None
-    if "\x00" in text:
-        raise refuse("invalid", "the URL has a NUL character")
-    return text
-
-
 def request_of(scope: Mapping[str, Any], path: bytes, settings: Settings) -> Request:
     """The request of an ASGI scope, its body not yet read; `path` is raw and begins behind the FHIR base."""
     raw_query: bytes = scope["query_string"]
@@ -105,9 +64,7 @@ def request_of(scope: Mapping[str, Any], path: bytes, settings: Settings) -> Req
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1"), value.decode("latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return Request(
-        scope["method"], split_path(path), split_query(raw_query), headers, raw_query=raw_query.decode("latin-1")
-    )
+    return Request(scope["method"], split_path(path), split_query(raw_query), headers)
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], most: int) -> bytes:

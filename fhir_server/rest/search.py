@@ -10,7 +10,8 @@ from fhir_server.interactions.conditional import search_context
 from fhir_server.interactions.context import Context
 from fhir_server.json import dump_json
 from fhir_server.outcome import Issue, operation_outcome, refuse
-from fhir_server.rest.request import Pairs, Request, split_query
+from fhir_server.interactions.url import Pairs, split_query
+from fhir_server.rest.request import Request
 from fhir_server.rest.response import Response
 from fhir_server.rest.shape import transform_of
 from fhir_server.search.compartment import compartment
@@ -99,7 +100,7 @@ async def _search(
     )
     applied = [*((("_type", ",".join(types)),) if terms is not None and types else ()), *query.applied]
     bound = f"{context.tenant}|{request.path}|{urlencode(applied)}"
-    cursor = request.first("_cursor")
+    cursor = request.only("_cursor")
     page = unseal(cursor, context.page_key, bound) if cursor else None
     query = replace(query, page=page, terms=query.terms if within is None else (within, *query.terms))
     transform = transform_of(request)
@@ -121,7 +122,7 @@ def _links(
         pairs = kept if page is None else [*kept, ("_cursor", seal(page, context.page_key, bound))]
         return f"{here}?{urlencode(pairs, safe=':/,|$')}" if pairs else here
 
-    current = request.first("_cursor")
+    current = request.only("_cursor")
     own = link(None) if current is None else f"{link(None)}{'&' if kept else '?'}{urlencode({'_cursor': current})}"
     links = [("self", own)]
     if paged or found.following is not None:

@@ -17,9 +17,9 @@ Transform = Callable[[bytes], bytes]
 
 def transform_of(request: Request) -> Transform | None:
     """What _summary or _elements make of a stored resource; None where all of it goes out."""
-    if not request.raw_query and not request.query:
+    if not request.query:
         return None
-    summary, elements = request.first("_summary"), request.first("_elements")
+    summary, elements = request.only("_summary"), request.only("_elements")
     if summary is not None and summary not in get_args(Summary):
         known = ", ".join(get_args(Summary))
         raise refuse("value", f"_summary={summary}: supported are {known}{did_you_mean(summary, get_args(Summary))}")

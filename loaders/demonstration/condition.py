@@ -21,7 +21,7 @@ class Disease:
     """A disease and everything that follows from it.
 
     It is had between the `ages` (completed years, both included) by that `gender` or any, by the share `prevalence`
-    of those people. An acute one is over after `days`. `drugs` come from the formulary, `children` in their place
+    of those people in the town. An acute one is over after `days`. `drugs` come from the formulary, `children` in their place
     before the age of 12; `panels` are the laboratory panels by which it is followed; `specialty` is the department it
     is referred to; `setting` is the class of the encounter at which it is treated, `stay` the nights spent there on
     the department `ward`. What has a term, but is not over, began `within` so many days.
@@ -298,7 +298,9 @@ DISEASES: tuple[Disease, ...] = (
 )
 # Much of what might be had beside a pregnancy would be treated otherwise than we treat it.
 ALONE = "pregnancy"
-# Whoever has the second is not given the first as well: both name one patient's lung disease.
+# Whoever comes to a hospital is not a sample of the town.
+SICKER = 1.5
+# Who has the first is not said to have the second as well, because one contains or mimics the other.
 EXCLUDES = {"copd": "asthma", "coronary-heart-disease": "hyperlipidaemia"}
 
 
@@ -309,7 +311,7 @@ def diseases(random: Random, age: int, gender: str) -> tuple[Disease, ...]:
         for disease in DISEASES
         if disease.ages[0] <= age <= disease.ages[1]
         and disease.gender in (None, gender)
-        and random.random() < disease.prevalence
+        and random.random() < disease.prevalence * SICKER
     ]
     if any(disease.slug == ALONE for disease in drawn):
         return tuple(disease for disease in drawn if disease.slug == ALONE)

@@ -361,11 +361,10 @@ class Prescription:
 
 def medication_request(prescription: Prescription) -> Resource:
     drug = prescription.drug
-    refills = 3 if drug.chronic else 0
-    valid = timedelta(days=max(30, drug.days * (refills + 1)))
+    # What is taken for good has no last day; the rest must be fetched within a month.
+    expiry = None if drug.chronic else (prescription.authored + timedelta(days=30)).date()
     supply: Element = {
-        "validityPeriod": period(prescription.authored.date(), (prescription.authored + valid).date()),
-        "numberOfRepeatsAllowed": refills,
+        "validityPeriod": period(prescription.authored.date(), expiry),
         "quantity": _supply(drug),
     }
     if not drug.as_needed:

@@ -165,8 +165,7 @@ def _blood_pressure(
         systolic = max(systolic, 128) + 26 * (1 - progress) + 2
     systolic = min(max(systolic + random.gauss(0, 3), 80), 185)
     diastolic = min(max(systolic * 0.62 + random.gauss(0, 2), 45), 112)
-    resource = observation(occasion, BLOOD_PRESSURE, VITAL)
-    resource["meta"] = {"profile": [f"{STRUCTURE}bp"]}
+    resource = observation(occasion, BLOOD_PRESSURE, VITAL, "bp")
     resource["component"] = [
         {"code": concept(LOINC, SYSTOLIC), "valueQuantity": quantity(decimal(systolic, 0), *PRESSURE)},
         {"code": concept(LOINC, DIASTOLIC), "valueQuantity": quantity(decimal(diastolic, 0), *PRESSURE)},
@@ -177,8 +176,7 @@ def _blood_pressure(
 
 
 def _vital_sign(occasion: Occasion, sign: Sign, value: float) -> Resource:
-    resource = observation(occasion, sign.code, VITAL)
-    resource["meta"] = {"profile": [f"{STRUCTURE}{sign.profile}"]}
+    resource = observation(occasion, sign.code, VITAL, sign.profile)
     resource["valueQuantity"] = quantity(decimal(value, sign.digits), *sign.unit)
     return resource
 
@@ -197,11 +195,12 @@ def depression_score(occasion: Occasion, progress: float, random: Random) -> Res
     return resource
 
 
-def observation(occasion: Occasion, code: Code, category: Code) -> Resource:
-    """A final Observation that still lacks its value."""
-    return {
-        "resourceType": "Observation",
-        "id": f"observation-{occasion.key}-{code[0]}",
+def observation(occasion: Occasion, code: Code, category: Code, profile: str | None = None) -> Resource:
+    """A final Observation that still lacks its value; `profile` is the name of one of FHIR's own."""
+    resource: Resource = {"resourceType": "Observation", "id": f"observation-{occasion.key}-{code[0]}"}
+    if profile:
+        resource["meta"] = {"profile": [f"{STRUCTURE}{profile}"]}
+    resource |= {
         "status": "final",
         "category": [concept(f"{HL7}observation-category", category)],
         "code": concept(LOINC, code),
@@ -210,6 +209,7 @@ def observation(occasion: Occasion, code: Code, category: Code) -> Resource:
         "effectiveDateTime": occasion.when.isoformat(),
         "performer": [refer(occasion.performer)],
     }
+    return resource
 
 
 def interpretation(code: str) -> Element:

@@ -154,7 +154,8 @@ def plain(item: Any) -> Any:
         return item
     kind = item.shape.kind
     if kind == "primitive-type":
-        return item if item.value is None else _primitive(item.value, item.shape.name)
+        value = item.value  # none, or by mistake no scalar: then it is only an element
+        return item if value is None or type(value) in (dict, list) else _primitive(value, item.shape.name)
     if kind == "complex-type" and "Quantity" in item.shape.ancestry:
         return _quantity(item.value) or item
     return item

@@ -10,6 +10,7 @@ from typing import Any
 
 from profiles.fhirpath.arithmetic import number
 from profiles.fhirpath.element import Element
+from profiles.fhirpath.error import FhirPathError
 from profiles.fhirpath.evaluation import EMPTY, Code, Items, Scope, boolean, one, truth
 from profiles.fhirpath.functions.function import lazily, of_value
 from profiles.fhirpath.quantity import CALENDAR, Quantity
@@ -134,8 +135,10 @@ def _register(name: str, convert: Callable[[Any], Any]) -> None:
         return boolean(converted(value, unit) is not None)
 
 
-def _in_unit(value: Quantity, unit: str) -> Quantity | None:
+def _in_unit(value: Quantity, unit: Any) -> Quantity | None:
     """A quantity in another unit, None where it cannot be."""
+    if type(unit) is not str:
+        raise FhirPathError("a unit is a text")
     zero = Quantity(Decimal(0), CALENDAR[unit], calendar=True) if unit in CALENDAR else Quantity(Decimal(0), unit)
     return zero.plus(value)
 

@@ -256,6 +256,12 @@ REFUSALS: dict[str, tuple[dict[str, Any], int, str]] = {
         422,
         "here are 2",
     ),
+    "an empty value": (
+        operation("add", "Patient", name="contact", value={"valuePeriod": {}}),
+        422,
+        "the value of contact is empty",
+    ),
+    "parts that are no list": ({"name": "operation", "part": 5}, 400, "a part None"),
     "a path that takes for ever": (
         operation("delete", "Patient.name.where(" + "(1|2|3|4|5|6|7|8|9).select(" * 8 + "1" + ")" * 8 + ".exists())"),
         422,

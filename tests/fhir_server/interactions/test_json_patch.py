@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from fhir_server.interactions.json_patch import apply
-from fhir_server.outcome import Refusal
 from fhir_server.json import dump_json, parse_json
+from fhir_server.outcome import Refusal
 from tests.reference import ROOT
 
 SUITE = ROOT / "fhir-test-cases/r4/patch/json-patch-tests.json"

@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/compartmentdefinition-patient.html
 
 from collections import defaultdict
 from datetime import date, datetime
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -15,8 +16,9 @@ from loaders.demonstration.condition import DISEASES
 from loaders.demonstration.datatypes import age_on
 from loaders.demonstration.medication import DRUGS
 
+Record = dict[str, list[dict[str, Any]]]
+
 TODAY = date(2026, 3, 18)
-PEOPLE: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
 BY_CODE = {disease.snomed[0]: disease for disease in DISEASES}
 
 
@@ -30,16 +32,21 @@ def owner(resource: dict[str, Any]) -> str | None:
     return about["reference"] if about else None
 
 
-for each in generate(500, 21, TODAY):
-    if (whose := owner(each)) is not None:
-        PEOPLE[whose][each["resourceType"]].append(each)
+@cache
+def people() -> list[Record]:
+    found: dict[str, Record] = defaultdict(lambda: defaultdict(list))
+    for resource in generate(500, 21, TODAY):
+        about = owner(resource)
+        if about is not None:
+            found[about][resource["resourceType"]].append(resource)
+    return list(found.values())
 
 
-def patient(record: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def patient(record: Record) -> dict[str, Any]:
     return record["Patient"][0]
 
 
-def birth(record: dict[str, list[dict[str, Any]]]) -> date:
+def birth(record: Record) -> date:
     return date.fromisoformat(patient(record)["birthDate"])
 
 
@@ -81,7 +88,7 @@ def moments(resource: dict[str, Any], paths: tuple[str, ...]) -> list[str]:
 @pytest.mark.parametrize("kind", PAST)
 def test_nothing_happens_before_birth_after_death_or_after_today(kind):
     checked = 0
-    for record in PEOPLE.values():
+    for record in people():
         died = patient(record).get("deceasedDateTime")
         last = day(died) if died else TODAY
         for resource in record[kind]:
@@ -92,7 +99,7 @@ def test_nothing_happens_before_birth_after_death_or_after_today(kind):
 
 
 def test_periods_end_after_they_begin():
-    for record in PEOPLE.values():
+    for record in people():
         for encounter in record["Encounter"]:
             period = encounter["period"]
             assert "end" not in period or period["start"] < period["end"]
@@ -103,7 +110,7 @@ def test_periods_end_after_they_begin():
 
 
 def test_what_belongs_to_an_encounter_lies_within_it_or_on_its_day():
-    for record in PEOPLE.values():
+    for record in people():
         encounters = {f"Encounter/{each['id']}": each["period"] for each in record["Encounter"]}
         for kind, name in (("Observation", "effectiveDateTime"), ("MedicationRequest", "authoredOn")):
             for resource in record[kind]:
@@ -112,7 +119,7 @@ def test_what_belongs_to_an_encounter_lies_within_it_or_on_its_day():
 
 
 def test_nobody_is_in_two_places_at_once():
-    for record in PEOPLE.values():
+    for record in people():
         periods = sorted((each["period"]["start"], each["period"].get("end", "9999")) for each in record["Encounter"])
         assert all(end < start for (_, end), (start, _) in pairwise(periods))
 
@@ -120,7 +127,7 @@ def test_nobody_is_in_two_places_at_once():
 def test_no_clinician_sees_two_people_by_appointment_at_once():
     booked = [
         (appointment["participant"][1]["actor"]["reference"], appointment["start"])
-        for record in PEOPLE.values()
+        for record in people()
         for appointment in record["Appointment"]
         if "start" in appointment
     ]
@@ -128,7 +135,7 @@ def test_no_clinician_sees_two_people_by_appointment_at_once():
 
 
 def test_diseases_fit_age_and_gender():
-    for record in PEOPLE.values():
+    for record in people():
         for condition in record["Condition"]:
             disease = BY_CODE[condition["code"]["coding"][0]["code"]]
             age = age_on(birth(record), day(condition["onsetDateTime"]))
@@ -141,7 +148,7 @@ def test_diseases_fit_age_and_gender():
 def test_every_prescription_is_for_a_disease_that_it_treats():
     treatments = {disease.snomed[0]: {*disease.drugs, *disease.children} for disease in DISEASES}
     instead = {"azithromycin-500", "azithromycin-suspension"}
-    for record in PEOPLE.values():
+    for record in people():
         codes = {f"Condition/{each['id']}": each["code"]["coding"][0]["code"] for each in record["Condition"]}
         for request in record["MedicationRequest"]:
             drug = request["medicationReference"]["reference"].removeprefix("Medication/medication-")
@@ -153,7 +160,7 @@ def test_nobody_with_a_penicillin_allergy_is_given_penicillin():
     penicillins = {drug.medication for drug in DRUGS if drug.penicillin}
     allergic = [
         record
-        for record in PEOPLE.values()
+        for record in people()
         if any(each["code"]["coding"][0]["code"] == "91936005" for each in record["AllergyIntolerance"])
     ]
     given = {
@@ -185,7 +192,7 @@ LIMITS = {
 def measured() -> list[tuple[str, float]]:
     return [
         (part["code"]["coding"][0]["code"], float(part["valueQuantity"]["value"]))
-        for record in PEOPLE.values()
+        for record in people()
         for observation in record["Observation"]
         for part in observation.get("component", [observation])
         if "valueQuantity" in part
@@ -203,7 +210,7 @@ def test_values_are_those_of_living_people():
 
 def test_an_interpretation_says_where_the_value_lies_in_its_range():
     checked = set()
-    for record in PEOPLE.values():
+    for record in people():
         for observation in record["Observation"]:
             for limits in observation.get("referenceRange", []):
                 value, code = (
@@ -220,7 +227,7 @@ def test_an_interpretation_says_where_the_value_lies_in_its_range():
 @pytest.mark.parametrize(("disease", "code"), [("44054006", "4548-4"), ("55822004", "18262-6")])
 def test_treatment_works(disease, code):
     first, last = [], []
-    for record in PEOPLE.values():
+    for record in people():
         if any(each["code"]["coding"][0]["code"] == disease for each in record["Condition"]):
             values = [
                 (each["effectiveDateTime"], each["valueQuantity"]["value"])
@@ -235,7 +242,7 @@ def test_treatment_works(disease, code):
 
 
 def test_children_grow():
-    for record in PEOPLE.values():
+    for record in people():
         if age_on(birth(record), TODAY) < 16:
             heights = sorted(
                 (each["effectiveDateTime"], each["valueQuantity"]["value"])
@@ -246,7 +253,7 @@ def test_children_grow():
 
 
 def test_minors_have_parents_and_a_paediatrician_and_no_marriage():
-    for record in PEOPLE.values():
+    for record in people():
         minor = age_on(birth(record), TODAY) < 18
         assert bool(record["RelatedPerson"]) == minor
         if minor:
@@ -256,7 +263,7 @@ def test_minors_have_parents_and_a_paediatrician_and_no_marriage():
 
 
 def test_the_dead_are_old_and_have_nothing_before_them():
-    dead = [record for record in PEOPLE.values() if "deceasedDateTime" in patient(record)]
+    dead = [record for record in people() if "deceasedDateTime" in patient(record)]
     assert dead
     for record in dead:
         assert age_on(birth(record), day(patient(record)["deceasedDateTime"])) >= 66
@@ -266,33 +273,33 @@ def test_the_dead_are_old_and_have_nothing_before_them():
 
 
 def test_there_are_patients_of_every_sort():
-    everyone = [patient(record) for record in PEOPLE.values()]
+    everyone = [patient(record) for record in people()]
     for name in ("deceasedDateTime", "contact", "multipleBirthInteger", "multipleBirthBoolean", "generalPractitioner"):
         assert any(name in each for each in everyone), name
     languages = {each["communication"][0]["language"]["coding"][0]["code"] for each in everyone}
     assert len(languages) >= 10
-    assert any(each["status"] == "in-progress" for record in PEOPLE.values() for each in record["Encounter"])
+    assert any(each["status"] == "in-progress" for record in people() for each in record["Encounter"])
     ages = [age_on(date.fromisoformat(each["birthDate"]), TODAY) for each in everyone]
     assert min(ages) < 3
     assert max(ages) > 85
 
 
 def test_each_report_refers_to_results_of_its_own_encounter():
-    for record in PEOPLE.values():
+    for record in people():
         encounters = {f"Observation/{each['id']}": each["encounter"]["reference"] for each in record["Observation"]}
         for report in record["DiagnosticReport"]:
             assert {encounters[each["reference"]] for each in report["result"]} == {report["encounter"]["reference"]}
 
 
 def test_mail_goes_to_example_com_and_calls_to_an_area_code_that_is_not():
-    for record in PEOPLE.values():
+    for record in people():
         for contact in patient(record)["telecom"]:
             value = contact["value"]
             assert value.endswith("@example.com") if contact["system"] == "email" else value.startswith("+90 000 ")
 
 
 def test_vaccinations_come_in_the_order_of_their_doses():
-    for record in PEOPLE.values():
+    for record in people():
         doses: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for each in record["Immunization"]:
             code = each["vaccineCode"]["coding"][0]["code"]
@@ -303,7 +310,7 @@ def test_vaccinations_come_in_the_order_of_their_doses():
 
 
 def test_a_reminder_comes_before_its_appointment():
-    for record in PEOPLE.values():
+    for record in people():
         starts = {f"Appointment/{each['id']}": each.get("start") for each in record["Appointment"]}
         for reminder in record["Communication"]:
             start = starts[reminder["about"][0]["reference"]]

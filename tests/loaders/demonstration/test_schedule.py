@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/slot.html
 
 from collections import defaultdict
 from datetime import date, datetime, timedelta
+from functools import cache
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -16,9 +17,19 @@ from loaders.demonstration.practitioner import staff
 from loaders.demonstration.schedule import PER_DAY, Calendar, past_opening
 
 TODAY = date(2026, 3, 18)
-RESOURCES = list(generate(400, 9, TODAY))
-SLOTS = {f"Slot/{each['id']}": each for each in RESOURCES if each["resourceType"] == "Slot"}
-APPOINTMENTS = [each for each in RESOURCES if each["resourceType"] == "Appointment"]
+
+
+@cache
+def hospital() -> tuple[dict[str, Any], ...]:
+    return tuple(generate(300, 9, TODAY))
+
+
+def slots() -> dict[str, dict[str, Any]]:
+    return {f"Slot/{each['id']}": each for each in hospital() if each["resourceType"] == "Slot"}
+
+
+def appointments() -> list[dict[str, Any]]:
+    return [each for each in hospital() if each["resourceType"] == "Appointment"]
 
 
 def start(resource: dict[str, Any]) -> datetime:
@@ -31,7 +42,7 @@ def end(resource: dict[str, Any]) -> datetime:
 
 def test_slots_of_a_schedule_do_not_overlap():
     schedules = defaultdict(list)
-    for slot in SLOTS.values():
+    for slot in slots().values():
         schedules[slot["schedule"]["reference"]].append((start(slot), end(slot)))
     assert schedules
     for times in schedules.values():
@@ -40,7 +51,7 @@ def test_slots_of_a_schedule_do_not_overlap():
 
 
 def test_slots_lie_in_the_coming_four_weeks_on_weekdays_outside_lunch():
-    for slot in SLOTS.values():
+    for slot in slots().values():
         assert TODAY < start(slot).date() <= TODAY + timedelta(weeks=4)
         assert start(slot).weekday() < 5
         assert end(slot) - start(slot) == timedelta(minutes=30)
@@ -51,23 +62,24 @@ def test_slots_lie_within_the_hours_of_the_role():
     names = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
     days = {
         each["id"].removeprefix("role-"): set(each["availableTime"][0]["daysOfWeek"])
-        for each in RESOURCES
+        for each in hospital()
         if each["resourceType"] == "PractitionerRole" and "availableTime" in each
     }
-    for slot in SLOTS.values():
+    for slot in slots().values():
         clinician = slot["schedule"]["reference"].removeprefix("Schedule/schedule-")
         assert names[start(slot).weekday()] in days[clinician]
 
 
 @pytest.mark.parametrize(("status", "slot_status"), [("booked", "busy"), ("pending", "busy-tentative")])
 def test_an_appointment_to_come_has_a_slot_of_its_own(status, slot_status):
-    coming = [each for each in APPOINTMENTS if each["status"] == status]
-    slots = [each["slot"][0]["reference"] for each in coming]
-    assert slots
-    assert len(slots) == len(set(slots))
-    assert set(slots) == {name for name, slot in SLOTS.items() if slot["status"] == slot_status}
+    coming = [each for each in appointments() if each["status"] == status]
+    every = slots()
+    taken = [each["slot"][0]["reference"] for each in coming]
+    assert taken
+    assert len(taken) == len(set(taken))
+    assert set(taken) == {name for name, slot in every.items() if slot["status"] == slot_status}
     for appointment in coming:
-        slot = SLOTS[appointment["slot"][0]["reference"]]
+        slot = every[appointment["slot"][0]["reference"]]
         assert (slot["start"], slot["end"]) == (appointment["start"], appointment["end"])
         practitioner = appointment["participant"][1]["actor"]["reference"].removeprefix("Practitioner/practitioner-")
         assert slot["schedule"]["reference"] == f"Schedule/schedule-{practitioner}"
@@ -75,19 +87,19 @@ def test_an_appointment_to_come_has_a_slot_of_its_own(status, slot_status):
 
 def test_every_schedule_has_free_slots_and_an_afternoon_away():
     states = defaultdict(set)
-    for slot in SLOTS.values():
+    for slot in slots().values():
         states[slot["schedule"]["reference"]].add(slot["status"])
     assert all({"free", "busy-unavailable"} <= found for found in states.values())
 
 
 def test_every_state_of_an_appointment_is_there():
-    assert {each["status"] for each in APPOINTMENTS} == {
+    assert {each["status"] for each in appointments()} == {
         "booked", "pending", "proposed", "fulfilled", "noshow", "cancelled",
     }  # fmt: skip
 
 
 def test_only_a_proposal_has_no_times_and_only_a_cancellation_has_a_reason():
-    for each in APPOINTMENTS:
+    for each in appointments():
         assert ("start" in each) == ("end" in each) == (each["status"] != "proposed")
         assert ("requestedPeriod" in each) == (each["status"] == "proposed")
         assert ("cancelationReason" in each) == (each["status"] == "cancelled")
@@ -98,7 +110,7 @@ def test_only_a_proposal_has_no_times_and_only_a_cancellation_has_a_reason():
 
 
 def test_nobody_books_two_appointments_at_one_time():
-    times = [(each["participant"][0]["actor"]["reference"], each["start"]) for each in APPOINTMENTS if "slot" in each]
+    times = [(each["participant"][0]["actor"]["reference"], each["start"]) for each in appointments() if "slot" in each]
     assert len(times) == len(set(times))
 
 

@@ -114,6 +114,12 @@ def test_a_resource_of_a_type_r4_does_not_know_is_read_as_it_looks() -> None:
     assert evaluate(thing, "name.startsWith('x')") == [True]
 
 
+def test_json_of_the_wrong_form_is_no_reason_to_fall_over() -> None:
+    resource = {"resourceType": "Patient", "name": "x", "gender": {"a": 1}, "birthDate": [1], "telecom": [[], None, 5]}
+    assert evaluate(resource, "(gender | birthDate | name.given).count()") == [2]
+    assert evaluate(resource, "descendants().count() > 0 and telecom.value.empty()") == [True]
+
+
 WRONG: dict[str, str] = {
     "name.": "unexpected the end",
     "name..given": "unexpected '.'",
@@ -135,6 +141,7 @@ WRONG: dict[str, str] = {
     "'aaa'.matches('(a+)+b')": "exponential",
     "(" * 200 + "1" + ")" * 200: "nested deeper",
     "1" + " + 1" * 200: "nested deeper",
+    "1.toQuantity(5)": "a unit is a text",
     "1" * 500: "more than 400 digits",
     "'" + "x" * 20_000 + "'": "longer than 20000",
 }

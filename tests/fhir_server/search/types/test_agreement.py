@@ -10,7 +10,7 @@ from typing import Any, LiteralString
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from fhir_server.outcome import Refusal
@@ -18,6 +18,7 @@ from fhir_server.search.index import extract
 from fhir_server.search.parameter import r4_parameters
 from fhir_server.search.types import BY_TYPE
 from fhir_server.search.types.prefix import PREFIXES
+from fhir_server.store.migrate import SCHEMA
 from fhir_server.store.rows import Rows
 from tests.fhir_server.search.types.asking import BASE, CONTEXT, TENANT, parsed
 
@@ -39,7 +40,7 @@ INSERTS = {
 CONTEXT_WITH_TERMINOLOGY = replace(
     CONTEXT,
     codes_of=lambda value_set: {(LOINC, "a"), (V3, "AMB"), (LOCAL, "B")} if value_set == "http://vs" else None,
-    subsumed=lambda system, code, direction: {code, "a", "AMB"} if direction == "below" else {code, "b"},
+    subsumed=lambda _, code, direction: {code, "a", "AMB"} if direction == "below" else {code, "b"},
 )
 
 # --- the database: one connection, everything of an example rolled back ------------------------------------------------
@@ -47,7 +48,7 @@ CONTEXT_WITH_TERMINOLOGY = replace(
 
 @pytest.fixture(scope="module")
 def connection(module_database_url: str) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(module_database_url) as opened:
+    with psycopg.connect(module_database_url, options="-c search_path=" + SCHEMA) as opened:
         yield opened
 
 
@@ -314,7 +315,7 @@ CASES: dict[str, tuple[Resources, st.SearchStrategy[list[str]]]] = {
 def test_the_database_finds_what_memory_matches(name: str, connection: psycopg.Connection[Any]) -> None:
     resources, asked = CASES[name]
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.generate,))
     @given(resources, asked)
     def check(some: list[dict[str, Any]], texts: list[str]) -> None:
         agree(connection, some, texts)

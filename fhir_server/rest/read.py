@@ -1,0 +1,49 @@
+"""read and vread: one version of one resource, the current one or one by its number.
+
+https://hl7.org/fhir/R4/http.html#read, #vread and #cread
+"""
+
+from fhir_server.interactions.context import Context
+from fhir_server.outcome import Issue, Refusal, refuse
+from fhir_server.rest import binary
+from fhir_server.rest.preconditions import not_modified
+from fhir_server.rest.request import Request
+from fhir_server.rest.response import Response, version_headers
+from fhir_server.rest.shape import transform_of
+from fhir_server.store import resources
+from fhir_server.store.resources import Version
+
+
+async def read(context: Context, request: Request) -> Response:
+    """The current version; 410 where it was deleted, 304 where the client has it."""
+    kind, resource_id = request.segments
+    async with context.connection() as conn:
+        kept = await resources.read(conn, context.tenant, context.type_code(kind), resource_id)
+    return _response(request, kind, resource_id, kept)
+
+
+async def vread(context: Context, request: Request) -> Response:
+    """One version, whether current or not."""
+    kind, resource_id, _, version = request.segments
+    number = int(version) if version.isascii() and version.isdigit() and len(version) < 10 else 0
+    if str(number) != version:
+        number = 0  # version ids are compared as strings: 01 is none of ours
+    async with context.connection() as conn:
+        kept = await resources.vread(conn, context.tenant, context.type_code(kind), resource_id, number)
+    return _response(request, kind, f"{resource_id}/_history/{version}", kept)
+
+
+def _response(request: Request, kind: str, name: str, kept: Version | None) -> Response:
+    if kept is None:
+        raise refuse("not-found", f"{kind}/{name[:200]} is not known")
+    headers = version_headers(kept.version, kept.written)
+    if kept.content is None:
+        issue = Issue("deleted", f"{kind}/{name} was deleted in version {kept.version}")
+        raise Refusal(issue, headers=headers)
+    transform = transform_of(request)
+    if not_modified(request.headers, kept.version, kept.written):
+        return Response(304, headers=headers)
+    if kind == "Binary" and binary.wanted_raw(request):
+        return binary.response(kept.content, headers)
+    content = kept.content if transform is None else transform(kept.content)
+    return Response(200, content, headers, shaped=True)
