@@ -13,6 +13,7 @@ from fhir_server.interactions.links import conditional_references
 from fhir_server.outcome import Refusal
 from fhir_server.rest.faults import refusal_of
 from fhir_server.rest.system import dispatched, process
+from fhir_server.store.faults import database_refusal
 from fhir_server.store.pool import RETRIED, VERSION_CONFLICT
 from loaders.copy import Copied, PlainOnly, copied
 from loaders.unit import Done, EntryDict, Interrupted, Outcome, Part, Unit, outcome_of
@@ -146,7 +147,7 @@ async def _single(context: Context, part: Part) -> Refusal | None:
 def independent(parts: Sequence[Part]) -> bool:
     """Whether single entries give the same in one transaction as one after the other.
 
-    Only updates of different ids, creates, and creates by one identifier that no other entry's resource has.
+    Only updates of different ids, or creates, also by one identifier, that no other entry's resource has.
     """
     targets, criteria = set[str](), set[tuple[str, str]]()
     owned: dict[tuple[str, str], int] = {}
@@ -167,7 +168,7 @@ def independent(parts: Sequence[Part]) -> bool:
             return False
         for owner in {(url.partition("/")[0], text) for text in _identifiers(resource)}:
             owned[owner] = owned.get(owner, 0) + 1
-    return all(owned.get(one, 0) <= 1 for one in criteria)
+    return not (criteria and targets) and all(owned.get(one, 0) <= 1 for one in criteria)
 
 
 def _identifier(criteria: object) -> str | None:
@@ -201,7 +202,8 @@ def _told(error: Exception) -> Refusal:
 def _raise_unless_local(error: Exception) -> None:
     """Raises what concerns the whole transaction: a lost race, which is run again, or a database that is gone."""
     lost_race = isinstance(error, RETRIED) or getattr(error, "sqlstate", None) == VERSION_CONFLICT
-    if lost_race or refusal_of(error).issues[0].code == "transient":
+    known = database_refusal(error)
+    if lost_race or (known is not None and known.issues[0].code == "transient"):
         raise error
 
 

@@ -19,8 +19,10 @@ Right = Callable[[Any], object]
 Rule = tuple[type, Right, int]
 """What the value of a property has to be: its kind in Python, its test, and the bit of the choice it is a variant of.
 
-0 for a property that belongs to no choice, -1 for the sibling of a variant, which has to stand beside its value.
+0 for a property that belongs to no choice, BESIDE for a sibling that has to stand beside its value: that of a variant, and
+that of an array, which has to be as long.
 """
+BESIDE = -1
 Refine = Callable[[Field, Right], Right]
 """Adds to the test of a field's single value what more than its structure is asked of it."""
 Invariants = Callable[[Structure], tuple[Right, ...]]
@@ -82,10 +84,14 @@ class Acceptance:
         for field in structure.fields.values():
             bit = bits.get(field.element, 0) if field.choice else 0
             yield field.name, self._rule(field, rules, bit)
-            if has_sibling(field) and not field.repeats:
-                sibling = f"_{field.name}"
-                beside = -1 if bit else 0
-                yield sibling, (dict, self._later("Element", rules, sibling, beside, _same), beside)
+            if has_sibling(field):
+                yield f"_{field.name}", self._sibling(field, rules)
+
+    def _sibling(self, field: Field, rules: dict[str, Rule]) -> Rule:
+        """The id and extensions of a primitive element: an object, or an array of these and of nulls."""
+        name, beside = f"_{field.name}", BESIDE if field.choice or field.repeats else 0
+        wrap = _nullable if field.repeats else _same
+        return (list if field.repeats else dict), self._later("Element", rules, name, beside, wrap), beside
 
     def _rule(self, field: Field, rules: dict[str, Rule], bit: int) -> Rule:
         def wrap(right: Right) -> Right:
@@ -122,6 +128,21 @@ def _same(right: Right) -> Right:
     return right
 
 
+def _nullable(right: Right) -> Right:
+    """The test of the array that stands beside one of primitive values."""
+
+    def accept(items: list[Any]) -> bool:
+        return all(item is None or (type(item) is dict and right(item)) for item in items)
+
+    return accept
+
+
+def _beside(value: dict[str, Any], name: str, item: Any) -> bool:
+    """Whether a sibling stands beside its value, and arrays are of one length."""
+    other = value.get(name[1:])
+    return other is not None and (type(item) is not list or (type(other) is list and len(other) == len(item) > 0))
+
+
 def _choice_bits(structure: Structure) -> Mapping[str, int]:
     elements = dict.fromkeys(field.element for field in structure.fields.values() if field.choice)
     return {element: 1 << place for place, element in enumerate(elements)}
@@ -144,7 +165,7 @@ def _all_of(right: Right, field: Field) -> Right:
 def _object_of(structure: Structure, rules: Mapping[str, Rule], invariants: tuple[Right, ...]) -> Right:
     """The test of an object; of the two forms the one that need not watch choices is taken where there are none."""
     wanted = _required(structure)
-    chooses = any(field.choice for field in structure.fields.values())
+    chooses = any(field.choice or (field.primitive and field.repeats) for field in structure.fields.values())
     return (_choosing if chooses else _plain)(rules, wanted, invariants)
 
 
@@ -192,9 +213,12 @@ def _choosing(rules: Mapping[str, Rule], wanted: tuple[Any, ...], invariants: tu
             for name, item in value.items():
                 kind, right, bit = rules[name]
                 if bit:
-                    if chosen & bit if bit > 0 else name[1:] not in value:
+                    if bit == BESIDE:
+                        if not _beside(value, name, item):
+                            return False
+                    elif chosen & bit:
                         return False
-                    if bit > 0:
+                    else:
                         chosen |= bit
                 if type(item) is kind:
                     if not right(item):

@@ -3,20 +3,25 @@
 https://hl7.org/fhir/R4/validation.html
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from profiles import narrative
-from profiles.acceptance import Acceptance, has_sibling
+from profiles.acceptance import Acceptance, Right, has_sibling
+from profiles.binding import required_binding, right_code
 from profiles.definitions import Definitions, Field, Structure
 from profiles.fhirpath.element import Element
 from profiles.fhirpath.model import shape
+from profiles.demand import Demands, is_simple
+from profiles.invariant import invariants, quick
 from profiles.issue import Findings, Issue, TooMany, did_you_mean, kind_of, shown
 from profiles.primitive import PRIMITIVES, fault
+from profiles.reference import right_reference
 
 Level = Literal["structure", "base"]
-Rules = Callable[[Element, Field | None, Structure | None, Findings], None]
+Rules = Callable[[Element, Field | None, Structure | None], None]
 """More than structure: looks at one element, which stands in a field (None: a root) and has a structure (None: primitive)."""
 
 
@@ -26,6 +31,7 @@ class Validator:
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
         self._structure = Acceptance(definitions, _is_narrative)
+        self._base = Acceptance(definitions, _is_narrative, self._refined, _answers)
 
     def validate(self, resource: Any, level: Level = "base") -> list[Issue]:
         """All issues of a resource as JSON, in its order; at most `profiles.issue.LIMIT`, then a closing note.
@@ -36,23 +42,53 @@ class Validator:
         if type(resource) is not dict:
             return [Issue("error", "structure", f"a resource is a JSON object; this is {kind_of(resource)}", "")]
         try:
-            if self._structure.resource(resource):
+            if (self._structure if level == "structure" else self._base).resource(resource):
                 return []
-            return self._examine(resource)
+            return self._examine(resource, level)
         except RecursionError:
             return [Issue("error", "structure", "the resource is nested too deeply to be read", "")]
 
-    def _examine(self, resource: dict[str, Any]) -> list[Issue]:
+    def _examine(self, resource: dict[str, Any], level: Level) -> list[Issue]:
         findings = Findings()
-        try:
-            Examination(self._definitions, findings).resource(Element(resource, shape(_type_of(resource))), None)
-        except TooMany:
-            pass
+        rules = None if level == "structure" else Demands(self._definitions, findings).look
+        with contextlib.suppress(TooMany):
+            root = Element(resource, shape(_type_of(resource)))
+            Examination(self._definitions, findings, rules).resource(root, None)
         return findings.issues
+
+    def _refined(self, field: Field, right: Right) -> Right:
+        """The test of a field's value, with its binding, its targets, its profile and the constraints on the field."""
+        if binding := required_binding(self._definitions, field):
+            right = right_code(binding, field.type, right)
+        if field.targets and field.type == "Reference":
+            right = right_reference(field.targets, right, self._definitions)
+        if is_simple(field):
+            right = _without_comparator(right)
+        parent = self._definitions.structure(field.path.rpartition(".")[0])
+        return _with_answers(right, parent, field)
 
 
 def _is_narrative(div: str) -> bool:
     return narrative.fault(div) is None
+
+
+def _answers(structure: Structure) -> tuple[Right, ...]:
+    return tuple(quick(invariant, structure.name) for invariant in invariants(structure, structure.name))
+
+
+def _with_answers(right: Right, parent: Structure, field: Field) -> Right:
+    """The test of a value with the constraints that the parent puts on this field."""
+    found = invariants(parent, field.path) if field.type != field.path else ()
+    if not found:
+        return right
+    if field.primitive:
+        return lambda value: right(value) and all(one.met(Element(value, shape(field.type))) for one in found)
+    answers = tuple(quick(invariant, field.type) for invariant in found)
+    return lambda value: right(value) and all(answer(value) for answer in answers)
+
+
+def _without_comparator(right: Right) -> Right:
+    return lambda value: "comparator" not in value and right(value)
 
 
 def _type_of(resource: dict[str, Any]) -> str:
@@ -105,7 +141,7 @@ class Examination:
         self._choices(element, structure)
         self._missing(element, structure)
         if self.rules is not None and len(self.findings.issues) == before:
-            self.rules(element, field, structure, self.findings)
+            self.rules(element, field, structure)
 
     def _names(self, element: Element, structure: Structure) -> None:
         """Each property that the structure does not have."""
@@ -189,7 +225,7 @@ class Examination:
             text = f"'_{field.name}' is an object with id and extension, not {kind_of(extra)}"
             self._add("structure", text, element.path())
         if self.rules is not None and len(self.findings.issues) == before:
-            self.rules(element, field, None, self.findings)
+            self.rules(element, field, None)
 
     def _sibling(self, element: Element) -> None:
         """The id and extensions of a primitive element."""

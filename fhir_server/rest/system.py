@@ -36,13 +36,16 @@ async def bundle(context: Context, request: Request) -> Response:
         stated = resource.get("resourceType")
         raise refuse("invalid", f"POST to the base takes a Bundle, this is {stated}; POST it to {stated} to create it")
     request.body = b""  # a large body is not kept beside what was read from it
+    return Response(200, await process(context, resource, request.prefers("return")), shaped=True)
+
+
+async def process(context: Context, resource: dict[str, Any], prefer: str | None = None) -> bytes:
+    """The response Bundle of a batch or transaction Bundle; `prefer` is the `return` of the Prefer header."""
     match resource.get("type"):
         case "batch":
-            return Response(200, await batch(context, resource, answered), shaped=True)
+            return await batch(context, resource, answered)
         case "transaction":
-            prefer = request.prefers("return")
-            content = await transaction(context, resource, dispatched, _patch_of, prefer=prefer)
-            return Response(200, content, shaped=True)
+            return await transaction(context, resource, dispatched, _patch_of, prefer=prefer)
         case other:
             hint = did_you_mean(str(other), ("batch", "transaction"))
             raise refuse(

@@ -1,0 +1,80 @@
+"""What R4 demands beyond structure: codes of required bindings, types of reference targets, invariants.
+
+https://hl7.org/fhir/R4/validation.html
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from profiles import binding, reference
+from profiles.definitions import Definitions, Field, Structure
+from profiles.fhirpath.element import Element
+from profiles.fhirpath.error import FhirPathError
+from profiles.invariant import Invariant, invariants
+from profiles.issue import Findings
+
+_SIMPLE = "http://hl7.org/fhir/StructureDefinition/SimpleQuantity"
+
+
+def is_simple(place: Field) -> bool:
+    """Whether a Quantity is a SimpleQuantity here, which has no comparator."""
+    return place.type == "Quantity" and _SIMPLE in place.profiles
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """Looks at elements whose structure is right; what it finds goes into `findings`."""
+
+    definitions: Definitions
+    findings: Findings
+    _invariants: dict[tuple[str, str], tuple[Invariant, ...]] = field(default_factory=dict)
+
+    def look(self, element: Element, place: Field | None, structure: Structure | None) -> None:
+        """One element, the field it stands in (None: a root), and its structure (None: that of a primitive type)."""
+        if place is not None:
+            self._look_at_place(element, place)
+        if structure is not None:
+            self._evaluate(element, structure, structure.name)
+
+    def _look_at_place(self, element: Element, place: Field) -> None:
+        value = element.value
+        if value is None:
+            return
+        if (bound := binding.required_binding(self.definitions, place)) and (text := binding.fault(bound, value)):
+            self.findings.add("code-invalid", text, element.path())
+        if place.targets and place.type == "Reference" and (text := self._misled(element, place)):
+            self.findings.add("value", text, element.path())
+        if is_simple(place) and "comparator" in value:
+            self.findings.add("structure", "a quantity here has no comparator", f"{element.path()}.comparator", key="sqty-1")
+        if element.parent is not None and place.type != place.path:
+            self._evaluate(element, self.definitions.structure(place.path.rpartition(".")[0]), place.path)
+
+    def _misled(self, element: Element, place: Field) -> str | None:
+        container = element
+        while container.parent is not None and not _is_outermost(container):
+            container = container.parent
+        contained: dict[str, Any] = {}
+        for one in container.value.get("contained", ()):
+            if type(one) is dict and type(one.get("id")) is str:
+                contained[one["id"]] = one
+        return reference.fault(element.value, contained, place.targets, self.definitions)
+
+    def _evaluate(self, element: Element, structure: Structure, path: str) -> None:
+        key = structure.name, path
+        if key not in self._invariants:
+            self._invariants[key] = invariants(structure, path)
+        for invariant in self._invariants[key]:
+            try:
+                met = invariant.holds(element)
+            except FhirPathError as error:
+                text = f"{invariant.key} could not be checked: {error.message}"
+                self.findings.add("processing", text, element.path(), "warning", invariant.key)
+                continue
+            if not met:
+                text = f"{invariant.human} ({invariant.key})"
+                self.findings.add("invariant", text, element.path(), invariant.severity, invariant.key)
+
+
+def _is_outermost(element: Element) -> bool:
+    """Whether an element is a resource that is not contained in another one."""
+    return element.shape.kind == "resource" and element.name != "contained"
