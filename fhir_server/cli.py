@@ -1,4 +1,4 @@
-"""The command line: `mediconnect serve | migrate | doctor | version`; each command imports what it needs when it is called.
+"""The command line: `mediconnect serve | migrate | load | demo | doctor | version`; each command imports what it needs when it is called.
 
 https://typer.tiangolo.com/tutorial/commands/
 """
@@ -8,6 +8,7 @@ https://typer.tiangolo.com/tutorial/commands/
 import asyncio
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -59,6 +60,49 @@ def migrate(
         except UnfitSchema as error:
             raise DatabaseUnavailable(str(error)) from error
         print("\n".join(f"applied {name}" for name in applied) or "the schema is up to date")
+
+
+@app.command()
+def load(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH…", help="Bundles, resources, NDJSON; files or folders; also .gz.")
+    ],
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that load at the same time.")] = 2,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the last load of the same paths.")] = False,
+    server: Annotated[str, typer.Option(help="Base URL of a FHIR server to load to; else the own database.")] = "",
+    report: Annotated[Path | None, typer.Option(help="File for what is refused; else one in DATA_DIR/reports.")] = None,
+    validate: Annotated[str, typer.Option(help="How strictly resources are checked: structure, base or none.")] = (
+        "structure"
+    ),
+    check: Annotated[bool, typer.Option("--check", help="Load nothing; compare what is stored with the paths.")] = False,
+) -> None:
+    """Load FHIR data. Exits with 0 when all is loaded, 1 when some was refused, 3 when it was interrupted."""
+    from fhir_server.settings import Settings
+
+    if check:
+        from loaders.count import compare
+
+        raise typer.Exit(compare(paths, Settings(), server))
+    from loaders.load import Options
+    from loaders.load import load as run
+
+    options = Options(workers=workers, validate=validate, resume=resume, server=server, report=report)
+    raise typer.Exit(run(paths, Settings(), options))
+
+
+@app.command()
+def demo(
+    patients: Annotated[int, typer.Option(min=0, help="How many patients the hospital has.")] = 60,
+    seed: Annotated[int, typer.Option(help="The same seed and day give the same hospital.")] = 7,
+    out: Annotated[Path | None, typer.Option(help="Write bundles to this folder, and nothing to the database.")] = None,
+) -> None:
+    """Store the demonstration hospital, or write it as transaction Bundles."""
+    from fhir_server.settings import Settings
+    from loaders.hospital import demonstrate, write_bundles
+
+    if out is not None:
+        raise typer.Exit(write_bundles(out, patients, seed))
+    raise typer.Exit(demonstrate(Settings(), patients, seed))
 
 
 @app.command()

@@ -5,18 +5,21 @@ docs/loading.md; what one request of a unit means is https://hl7.org/fhir/R4/htt
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from fhir_server.interactions.context import Context
-from fhir_server.interactions.entry import entries_of
+from fhir_server.interactions.entry import entry_of
 from fhir_server.interactions.links import conditional_references
+from fhir_server.interactions.transaction import transaction
 from fhir_server.outcome import Refusal
 from fhir_server.rest.faults import refusal_of
-from fhir_server.rest.system import dispatched, process
+from fhir_server.rest.routes import respond
+from fhir_server.rest.system import Entries
 from fhir_server.store.faults import database_refusal
 from fhir_server.store.pool import RETRIED, VERSION_CONFLICT
-from loaders.copy import Copied, PlainOnly, copied
-from loaders.unit import Done, EntryDict, Interrupted, Outcome, Part, Unit, outcome_of
+from loaders.copy import Copy
+from loaders.unit import WHOLE, Done, EntryDict, Interrupted, Outcome, Part, Unit, outcome_of
 
 BEGIN = """
 INSERT INTO load_unit AS known (tenant, load, unit, failed)
@@ -31,6 +34,7 @@ WHERE tenant = $1 AND load = $2 AND unit = u AND failed <> f::integer[]
 """
 DONE = "SELECT unit, failed FROM load_unit WHERE tenant = $1 AND load = $2"
 LATEST = "SELECT max(load) FROM load_unit WHERE tenant = $1 AND load >= $2 || '-' AND load < $2 || '.'"
+REQUESTS = Entries(respond, None, None)
 IDENTIFIER = re.compile(r"[^|,\\$]+\|[^|,\\$]+")
 
 
@@ -51,32 +55,32 @@ async def done_units(context: Context, load: str) -> dict[str, tuple[int, ...]]:
 class Database:
     """A database of ours as the target of a load; `load` names the record of what is done, None keeps no record."""
 
-    def __init__(self, context: Context, load: str | None, done: Done) -> None:
-        self._context = context
+    def __init__(self, context: Context, load: str | None = None, done: Done | None = None) -> None:
+        self.copy = Copy()
+        self._context = replace(context, write=self.copy)
         self._load = load
-        self._done = done
+        self._done = done or {}
 
     async def store(self, units: Sequence[Unit]) -> list[Outcome]:
         """Stores the units in one transaction; what fails as a whole leaves no record and is a failure of every part."""
         try:
-            kept, shapes = await self._context.transact(lambda inner: self._store(inner, units))
+            outcomes = await self._context.transact(lambda inner: self._store(inner, units))
         except Exception as error:  # every failure is told in the report, and by whom the database answers no more
             refusal = _told(error)
             return [outcome_of(unit, {p.ordinal: refusal for p in unit.parts}, durable=False) for unit in units]
-        self._context.shapes.ids |= shapes
-        return kept
+        self.copy.committed(self._context.shapes)
+        return outcomes
 
-    async def _store(self, context: Context, units: Sequence[Unit]) -> tuple[list[Outcome], frozenset[int]]:
+    async def _store(self, context: Context, units: Sequence[Unit]) -> list[Outcome]:
         ours = await self._begin(context, units)
-        numbered = {n: (unit, part) for n, (unit, part) in enumerate((u, p) for u in ours for p in u.parts)}
-        parts = [Part(n, p.place, p.entries, p.linked, p.refusal) for n, (_, p) in numbered.items()]
-        result = await stored(context, parts)
+        numbered = [(unit, part) for unit in ours for part in unit.parts]
+        refusals = await stored(context, [part for _, part in numbered])
         by_unit: dict[str, dict[int, Refusal]] = {unit.name: {} for unit in ours}
-        for n, refusal in result.refusals.items():
+        for n, refusal in refusals.items():
             unit, part = numbered[n]
             by_unit[unit.name][part.ordinal] = refusal
-        await self._end(context, {name: sorted(refusals) for name, refusals in by_unit.items()})
-        return [outcome_of(unit, by_unit[unit.name]) for unit in ours], result.shapes
+        await self._end(context, {name: sorted(found) for name, found in by_unit.items()})
+        return [outcome_of(unit, by_unit[unit.name]) for unit in ours]
 
     async def _begin(self, context: Context, units: Sequence[Unit]) -> list[Unit]:
         """The units that are ours to do: a unit that somebody else has under way is waited for, and is theirs then."""
@@ -95,38 +99,41 @@ class Database:
             await context.conn.execute(END, (context.tenant, self._load, list(failed), arrays))
 
 
-async def stored(context: Context, parts: Sequence[Part]) -> Copied:
-    """Stores the parts inside the transaction under way: by COPY where that can be, else as the server would."""
-    try:
-        async with context.conn.transaction():
-            return await copied(context, parts)
-    except PlainOnly:
-        pass
-    except Exception as error:  # the plain path meets it again, alone with the part that causes it
-        _raise_unless_local(error)
-    return Copied(await _plain(context, parts), frozenset())
+async def stored(context: Context, parts: Sequence[Part]) -> dict[int, Refusal]:
+    """Stores the parts inside the transaction under way; the refusals by the part's place in `parts`.
 
-
-async def _plain(context: Context, parts: Sequence[Part]) -> dict[int, Refusal]:
-    """Stores part after part; the refusals by ordinal. What is independent is tried at once before."""
-    refusals = {part.ordinal: part.refusal for part in parts if part.refusal is not None}
-    readable = [part for part in parts if part.refusal is None]
-    if len(readable) > 1 and independent(readable):
-        together = [_without_full_url(entry) for part in readable for entry in part.entries]
-        if await _processed(context, together) is None:
-            return refusals
-    for part in readable:
-        refusal = await (_processed(context, part.entries) if part.linked else _single(context, part))
+    Single entries that cannot concern each other are stored together, which spares a round trip for each. Where that
+    is refused, those that are not valid are set aside and the others are stored together.
+    """
+    refusals = {n: part.refusal for n, part in enumerate(parts) if part.refusal is not None}
+    left = {n: part for n, part in enumerate(parts) if part.refusal is None}
+    if len(left) > 1 and independent(list(left.values())) and not await _together(context, list(left.values())):
+        return refusals
+    if len(left) > 1 and independent(list(left.values())):
+        valid = {n: part for n, part in left.items() if _is_valid(context, part)}
+        if 0 < len(valid) < len(left) and not await _together(context, list(valid.values())):
+            left = {n: part for n, part in left.items() if n not in valid}
+    for n, part in left.items():
+        refusal = await (_transaction(context, part.entries) if part.linked else _single(context, part))
         if refusal is not None:
-            refusals[part.ordinal] = refusal
+            refusals[n] = refusal
     return refusals
 
 
-async def _processed(context: Context, entries: Sequence[EntryDict]) -> Refusal | None:
+async def _together(context: Context, parts: Sequence[Part]) -> Refusal | None:
+    """The entries of the parts in one transaction, without fullUrl: in a batch nothing refers to another entry."""
+    entries = [entry for part in parts for entry in part.entries]
+    return await _transaction(
+        context, [{name: value for name, value in entry.items() if name != "fullUrl"} for entry in entries]
+    )
+
+
+async def _transaction(context: Context, entries: Sequence[EntryDict]) -> Refusal | None:
     """The entries as a transaction; its refusal, with nothing of it stored."""
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": list(entries)}
     try:
         async with context.conn.transaction():
-            await process(context, {"resourceType": "Bundle", "type": "transaction", "entry": list(entries)})
+            await transaction(context, bundle, REQUESTS.dispatched, REQUESTS.patch_of, prefer=None)
     except Exception as error:  # told in the report
         _raise_unless_local(error)
         return refusal_of(error)
@@ -137,11 +144,16 @@ async def _single(context: Context, part: Part) -> Refusal | None:
     """One entry as the request that it is."""
     try:
         async with context.conn.transaction():
-            await dispatched(context, entries_of(context, {"entry": list(part.entries)})[0])
+            await REQUESTS.dispatched(context, entry_of(context, part.place or WHOLE, part.entries[0]))
     except Exception as error:  # told in the report
         _raise_unless_local(error)
         return refusal_of(error)
     return None
+
+
+def _is_valid(context: Context, part: Part) -> bool:
+    issues = context.validate(part.entries[0]["resource"])
+    return not any(issue.severity in ("error", "fatal") for issue in issues)
 
 
 def independent(parts: Sequence[Part]) -> bool:
@@ -184,11 +196,6 @@ def _identifiers(resource: EntryDict) -> set[str]:
     listed = resource.get("identifier")
     known = [one for one in (listed if isinstance(listed, list) else [listed]) if isinstance(one, dict)]
     return {f"{one.get('system', '')}|{one.get('value', '')}" for one in known}
-
-
-def _without_full_url(entry: EntryDict) -> EntryDict:
-    """The entry as a batch sees it, in which nothing refers to another entry."""
-    return {name: value for name, value in entry.items() if name != "fullUrl"}
 
 
 def _told(error: Exception) -> Refusal:

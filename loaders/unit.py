@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from fhir_server.outcome import Refusal
 
+WHOLE = "resource"  # the place of a part that is all of a file
 EntryDict = dict[str, Any]
 Done = Mapping[str, tuple[int, ...]]
 """Names of the units that are durably done, with the ordinals of their parts that were refused."""
@@ -98,8 +99,16 @@ def _writes(part: Part) -> int:
 
 
 def _failure(unit: Unit, part: Part, refusal: Refusal) -> Failure:
-    place = part.place
-    if part.linked and refusal.issues[0].diagnostics.startswith("Bundle.entry["):
-        place = f"{place} {refusal.issues[0].diagnostics.partition(':')[0]}".strip()
+    place, text = part.place, str(refusal).removeprefix(f"{part.place or WHOLE}: ")
+    if part.linked and text.startswith("Bundle.entry["):
+        place = f"{place} {text.partition(':')[0]}".strip()
     expression = dict.fromkeys(one for issue in refusal.issues for one in issue.expression)
-    return Failure(unit.file, place, refusal.status, str(refusal), tuple(expression))
+    return Failure(unit.file, place, refusal.status, text, tuple(_inside(part, one) for one in expression))
+
+
+def _inside(part: Part, expression: str) -> str:
+    """The expression as one inside the resource, where it came back as one inside the part."""
+    before = f"{part.place or WHOLE}.resource."
+    if part.linked or not expression.startswith(before):
+        return expression
+    return f"{part.entries[0]['resource'].get('resourceType')}.{expression.removeprefix(before)}"

@@ -13,6 +13,7 @@ from typing import Any
 
 from profiles.definitions import Definitions, Field, Structure
 from profiles.primitive import PRIMITIVES
+from profiles.reference import Container, contained_types
 
 Right = Callable[[Any], object]
 """True for a JSON value, of the kind that was looked for before, that is surely right."""
@@ -39,12 +40,14 @@ def _no_invariants(_: Structure) -> tuple[Right, ...]:
 class Acceptance:
     """The structures of some definitions as tests; each is compiled when a value of it is first met.
 
-    `refine` and `invariants` add what more than the structure is demanded.
+    `container` is told which resource is being looked at; `refine` and `invariants` add what more than the structure is
+    demanded.
     """
 
     def __init__(
         self,
         definitions: Definitions,
+        container: Container,
         narrative: Callable[[str], bool],
         refine: Refine = _refine_nothing,
         invariants: Invariants = _no_invariants,
@@ -53,10 +56,19 @@ class Acceptance:
         self._narrative = narrative
         self._refine = refine
         self._invariants = invariants
+        self._container = container
         self._compiled: dict[str, Right] = {}
 
     def resource(self, value: dict[str, Any]) -> object:
         """Whether a JSON object is surely a valid resource."""
+        outer = self._container.types
+        self._container.types = contained_types(value)
+        try:
+            return self._resource(value)
+        finally:
+            self._container.types = outer
+
+    def _resource(self, value: dict[str, Any]) -> object:
         name = value.get("resourceType")
         right = self._compiled.get(name) if type(name) is str else None
         if right is not None:
@@ -75,7 +87,7 @@ class Acceptance:
         return found
 
     def _contained(self, value: dict[str, Any]) -> object:
-        return "contained" not in value and "id" in value and self.resource(value)
+        return "contained" not in value and "id" in value and self._resource(value)
 
     def _rules(self, structure: Structure, rules: dict[str, Rule]) -> Iterable[tuple[str, Rule]]:
         bits = _choice_bits(structure)

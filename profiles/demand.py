@@ -4,7 +4,6 @@ https://hl7.org/fhir/R4/validation.html
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from profiles import binding, reference
 from profiles.definitions import Definitions, Field, Structure
@@ -53,11 +52,7 @@ class Demands:
         container = element
         while container.parent is not None and not _is_outermost(container):
             container = container.parent
-        contained: dict[str, Any] = {}
-        for one in container.value.get("contained", ()):
-            if type(one) is dict and type(one.get("id")) is str:
-                contained[one["id"]] = one
-        return reference.fault(element.value, contained, place.targets, self.definitions)
+        return reference.fault(element.value, container.value, place.targets, self.definitions)
 
     def _evaluate(self, element: Element, structure: Structure, path: str) -> None:
         key = structure.name, path

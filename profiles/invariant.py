@@ -4,7 +4,7 @@ https://hl7.org/fhir/R4/conformance-rules.html#constraints
 
 Evaluating an expression takes microseconds, and an element has several. Most of what R4's expressions ask is which
 elements are there, and a part that reads nothing that is there has a result that is known beforehand. So each expression is
-compiled a second time, to a test of the bare JSON that answers true, false or, where it cannot tell, None.
+compiled a second time, to a test of the bare JSON that gives the same answer, or raises Unsure.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,6 +21,7 @@ from profiles.fhirpath.model import Shape, shape
 from profiles.fhirpath.syntax import Binary, Call, Index, Literal, Member, Polarity, Special, Tree, TypeTest, Variable
 
 Answer = Callable[[dict[str, Any]], bool | None]
+"""The truth of an expression for the JSON object of an element; None where its result is empty."""
 
 CHECKED_ELSEWHERE: Mapping[str, str] = {
     "ele-1": "an object that is empty or has an id alone is refused with the structure",
@@ -43,6 +44,10 @@ REPAIRED: Mapping[str, tuple[str, str]] = {
 _HOST = Host(resolve=lambda reference, element: None)
 
 
+class Unsure(Exception):
+    """The bare JSON of an element is not enough to tell whether it meets a constraint."""
+
+
 @dataclass(frozen=True, slots=True)
 class Invariant:
     """A constraint, ready for use."""
@@ -58,7 +63,7 @@ class Invariant:
 
     def met(self, element: Element) -> bool:
         """Whether an element surely meets it."""
-        return _result(self.expression, element) is True
+        return _truth(self.expression, element) is True
 
 
 def invariants(structure: Structure, path: str) -> tuple[Invariant, ...]:
@@ -76,13 +81,16 @@ def _invariant(constraint: Constraint) -> Invariant:
 
 
 def quick(invariant: Invariant, type_name: str) -> Answer:
-    """The test of the JSON object of an element of a type: true is sure, all else wants a closer look."""
+    """The invariant as a test of the JSON object, whose structure is right, of an element of a type; it may raise Unsure."""
     return _Quick(shape(type_name)).answer(invariant.expression.tree)
 
 
 # Functions that ask their argument of each item of their input: without input it is not looked at.
-_PER_ITEM = frozenset({"where", "select", "all", "exists", "repeat", "trace", "iif"})
+_PER_ITEM = frozenset({"where", "select", "all", "exists", "repeat", "trace"})
+_CONDITIONS = frozenset({"exists", "empty", "not", "hasValue", "startsWith", "contains"})
 _OUTSIDE = frozenset({"resource", "rootResource"})
+_TEXTS = frozenset({"code", "string", "uri", "id", "url", "canonical"})
+_MOMENTS = frozenset({"dateTime", "date", "instant"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,33 +101,50 @@ class _Quick:
         match tree:
             case Binary("and" | "or" | "xor" | "implies" as operator, left, right):
                 return _logic(operator, self.answer(left), self.answer(right))
-            case Call(source, "not", ()) if source is not None:
-                return _negation(self.answer(source))
-            case Call(Member(None, name), "exists", ()) if name in self.shape.elements:
-                return self._presence(name)
-            case Call(Member(None, name), "empty", ()) if name in self.shape.elements:
-                return _negation(self._presence(name))
-            case Call(Member(None, name), "hasValue", ()) if self._is_text(name):
-                return lambda value: name in value
-            case Call(Member(None, name), "startsWith", (Literal((str(start),)),)) if self._is_text(name):
-                return lambda value: value[name].startswith(start) if name in value else None
-            case Binary("=", Member(None, name), Literal((str(wanted),))) if self._is_text(name):
-                return lambda value: value[name] == wanted if name in value else None
+            case Binary("=" | "!=" as operator, left, right) if _is_condition(left) and _is_condition(right):
+                differ = _logic("xor", self.answer(left), self.answer(right))
+                return differ if operator == "!=" else _negation(differ)
+            case Binary("=", Member(None, name), Literal((str(wanted),))) if self._is(name, _TEXTS):
+                return _of_text(name, wanted.__eq__)
+            case Binary("<=", Member(None, left), Member(None, right)) if self._is(left, _MOMENTS) and self._is(right, _MOMENTS):
+                return _in_order(left, right, self._evaluated(tree))
+            case Call(source, name, arguments) if source is not None and name in _CONDITIONS:
+                return self._condition(tree, source, name, arguments)
             case _:
                 return self._guarded(tree)
 
-    def _is_text(self, name: str) -> bool:
-        """Whether an element is one text, whose equality is that of its characters."""
-        places = self.shape.elements.get(name, ())
-        texts = ("code", "string", "uri", "id", "url", "canonical", "dateTime", "date", "instant")
-        return len(places) == 1 and not places[0].repeats and places[0].type in texts
+    def _condition(self, tree: Tree, source: Tree, name: str, arguments: tuple[Tree, ...]) -> Answer:
+        """A call of a function that has a boolean as its result."""
+        match name, source, arguments:
+            case "not", _, ():
+                return _negation(self.answer(source))
+            case "exists" | "empty", Call(None, "where", (condition,)), ():
+                return _is_true(self.answer(condition), wanted=name == "exists")
+            case "exists" | "empty", Member(), () if steps := self._steps(source):
+                return _presence(steps) if name == "exists" else _negation(_presence(steps))
+            case "hasValue", Member(None, element), () if self._is(element, _TEXTS | _MOMENTS):
+                return lambda value: element in value
+            case "startsWith", Member(None, element), (Literal((str(text),)),) if self._is(element, _TEXTS):
+                return _of_text(element, lambda found: found.startswith(text))
+            case "contains", Member(None, element), (Literal((str(text),)),) if self._is(element, _TEXTS):
+                return _of_text(element, lambda found: text in found)
+            case _:
+                return self._guarded(tree)
 
-    def _presence(self, name: str) -> Answer:
-        places = self.shape.elements[name]
-        keys = frozenset(key for place in places for key in ((place.name, place.sibling) if place.primitive else (place.name,)))
-        if len(keys) == 1:
-            return lambda value: name in value
-        return lambda value: not keys.isdisjoint(value)
+    def _is(self, name: str, types: frozenset[str]) -> bool:
+        """Whether an element is a single value of one of some primitive types."""
+        places = self.shape.elements.get(name, ())
+        return len(places) == 1 and not places[0].repeats and places[0].type in types
+
+    def _steps(self, path: Tree) -> tuple[frozenset[str], ...]:
+        """The JSON keys that each step of a path may go by; empty where that cannot be told beforehand."""
+        names: list[str] = []
+        while isinstance(path, Member):
+            names.insert(0, path.name)
+            if path.source is None:
+                return _keys_along(self.shape, names)
+            path = path.source
+        return ()
 
     def _guarded(self, tree: Tree) -> Answer:
         """The full evaluation of a part, spared where nothing that it reads is there."""
@@ -129,21 +154,57 @@ class _Quick:
             return evaluated
         places = [place for name in names for place in self.shape.elements.get(name, ())]
         keys = frozenset(key for place in places for key in (place.name, place.sibling))
-        constant = _result(Expression("", tree, compile_tree(tree)), Element({}, self.shape))
+        constant = _constant(evaluated)
+        if constant is None:
+            return evaluated
         return lambda value: constant if keys.isdisjoint(value) else evaluated(value)
 
     def _evaluated(self, tree: Tree) -> Answer:
         if self.shape.kind != "resource" and looks_outside(tree):
-            return lambda value: None
+            return _unsure
         expression, kind = Expression("", tree, compile_tree(tree)), self.shape
-        return lambda value: _result(expression, Element(value, kind))
+        return lambda value: _truth(expression, Element(value, kind))
 
 
-def _result(expression: Expression, element: Element) -> bool | None:
+def _unsure(_: dict[str, Any]) -> bool | None:
+    raise Unsure
+
+
+def _constant(evaluated: Answer) -> bool | None:
+    try:
+        return evaluated({})
+    except Unsure:
+        return None
+
+
+def _truth(expression: Expression, element: Element) -> bool | None:
     try:
         return truth(expression.items(element, host=_HOST))
     except FhirPathError:
-        return None
+        raise Unsure from None
+
+
+def _is_condition(tree: Tree) -> bool:
+    """Whether the result of an expression is a boolean, so that equality can be told from truth."""
+    match tree:
+        case Call(_, name, _):
+            return name in _CONDITIONS
+        case Binary(operator, _, _):
+            return operator in ("and", "or", "xor", "implies", "=", "!=")
+        case _:
+            return False
+
+
+def _keys_along(kind: Shape, names: list[str]) -> tuple[frozenset[str], ...]:
+    steps: list[frozenset[str]] = []
+    for position, name in enumerate(names):
+        places = kind.elements.get(name, ())
+        last = position == len(names) - 1
+        if not places or (len(places) > 1 and not last):
+            return ()
+        steps.append(frozenset(key for one in places for key in ((one.name, one.sibling) if one.primitive else (one.name,))))
+        kind = shape("DomainResource" if places[0].type == "Resource" else places[0].type)
+    return tuple(steps)
 
 
 def reads(tree: Tree, type_name: str) -> frozenset[str] | None:
@@ -194,6 +255,56 @@ def looks_outside(tree: Tree) -> bool:
             return False
 
 
+def _presence(steps: tuple[frozenset[str], ...]) -> Answer:
+    """Whether anything is there at the end of a path of keys."""
+    first, rest = steps[0], steps[1:]
+    if not rest and len(first) == 1:
+        (key,) = first
+        return lambda value: key in value
+    if not rest:
+        return lambda value: not first.isdisjoint(value)
+
+    def answer(value: dict[str, Any]) -> bool:
+        items: list[Any] = [value]
+        for keys in steps:
+            below = [item[key] for item in items if type(item) is dict for key in keys if key in item]
+            items = [one for item in below for one in (item if type(item) is list else (item,))]
+        return bool(items)
+
+    return lambda value: not first.isdisjoint(value) and answer(value)
+
+
+def _of_text(name: str, holds: Callable[[str], bool]) -> Answer:
+    sibling = f"_{name}"
+
+    def answer(value: dict[str, Any]) -> bool | None:
+        text = value.get(name)
+        if text is not None:
+            return holds(text)
+        if sibling in value:
+            raise Unsure
+        return None
+
+    return answer
+
+
+def _in_order(first: str, second: str, evaluated: Answer) -> Answer:
+    """Whether one date is not after another: two of one form and one time zone are ordered like their characters."""
+
+    def answer(value: dict[str, Any]) -> bool | None:
+        one, other = value.get(first), value.get(second)
+        alike = type(one) is str and type(other) is str and len(one) == len(other)
+        if alike and (len(one) <= 10 or one[-6:] == other[-6:] or one[-1] == other[-1] == "Z"):
+            return bool(one <= other)
+        return evaluated(value)
+
+    return answer
+
+
+def _is_true(inner: Answer, *, wanted: bool) -> Answer:
+    return lambda value: (inner(value) is True) is wanted
+
+
 def _negation(inner: Answer) -> Answer:
     def answer(value: dict[str, Any]) -> bool | None:
         found = inner(value)
@@ -203,32 +314,39 @@ def _negation(inner: Answer) -> Answer:
 
 
 def _logic(operator: str, left: Answer, right: Answer) -> Answer:
-    """Three-valued logic, sound also where None stands for what is not known rather than for an empty collection."""
-
-    def conjunction(value: dict[str, Any]) -> bool | None:
-        one = left(value)
-        if one is False:
-            return False
-        other = right(value)
-        return other if one else (False if other is False else None)
-
-    def disjunction(value: dict[str, Any]) -> bool | None:
-        one = left(value)
-        if one is True:
-            return True
-        other = right(value)
-        return other if one is False else (True if other else None)
+    """Three-valued logic; the right side is left alone where the left side decides."""
+    match operator:
+        case "and":
+            return _conjunction(left, right)
+        case "or":
+            return _disjunction(left, right)
+        case "implies":
+            return _disjunction(_negation(left), right)
 
     def exclusive(value: dict[str, Any]) -> bool | None:
         one, other = left(value), right(value)
         return None if one is None or other is None else one is not other
 
-    match operator:
-        case "and":
-            return conjunction
-        case "or":
-            return disjunction
-        case "xor":
-            return exclusive
-        case _:
-            return _logic("or", _negation(left), right)
+    return exclusive
+
+
+def _conjunction(left: Answer, right: Answer) -> Answer:
+    def answer(value: dict[str, Any]) -> bool | None:
+        one = left(value)
+        if one is False:
+            return False
+        other = right(value)
+        return other if one or other is False else None
+
+    return answer
+
+
+def _disjunction(left: Answer, right: Answer) -> Answer:
+    def answer(value: dict[str, Any]) -> bool | None:
+        one = left(value)
+        if one:
+            return True
+        other = right(value)
+        return other if one is False or other else None
+
+    return answer

@@ -1,10 +1,11 @@
 """References: the resource type that a literal reference names, compared with the types that may stand there.
 
-https://hl7.org/fhir/R4/references.html#literal
+https://hl7.org/fhir/R4/references.html#literal and #contained
 """
 
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from profiles.definitions import Definitions
@@ -25,8 +26,55 @@ def named_type(reference: str, definitions: Definitions) -> str | None:
     return found[1]
 
 
-def right_reference(targets: tuple[str, ...], right: Right, definitions: Definitions) -> Right:
-    """The test of a Reference that may lead to some types only; `#id` is left to the closer look, which knows the resource."""
+class Container(threading.local):
+    """The outermost resource that is being looked at by this thread: what #id may lead to inside it."""
+
+    types: Mapping[str, Any] = {}
+    """The types of its contained resources by their ids, and its own by the empty id that # stands for."""
+
+
+def contained_types(resource: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `Container.types` is for a resource; empty for one without contained resources."""
+    contained = resource.get("contained")
+    if type(contained) is not list:
+        return {}
+    types = {one["id"]: one.get("resourceType") for one in contained if type(one) is dict and type(one.get("id")) is str}
+    return {"": resource.get("resourceType"), **types}
+
+
+def resolves(container: Container) -> Right:
+    """The test that the reference of a Reference, where it is #id, leads to a contained resource (ref-1)."""
+
+    def accept(value: dict[str, Any]) -> bool:
+        reference = value.get("reference")
+        return reference is None or reference[:1] != "#" or reference[1:] in container.types
+
+    return accept
+
+
+def all_referred(value: dict[str, Any]) -> bool:
+    """Whether each contained resource of a resource is referred to by a Reference in it (most of dom-3).
+
+    It may be referred to by a canonical or uri as well, or refer to the resource itself; these are for the closer look.
+    """
+    contained = value.get("contained", ())
+    return not contained or {f"#{one.get('id')}" for one in contained} <= set(_references(value))
+
+
+def _references(value: Any) -> Iterator[str]:
+    """The text of every `reference` in a JSON value."""
+    todo = [value]
+    for one in todo:
+        if type(one) is dict:
+            if type(reference := one.get("reference")) is str:
+                yield reference
+            todo += one.values()
+        elif type(one) is list:
+            todo += one
+
+
+def right_reference(targets: tuple[str, ...], right: Right, definitions: Definitions, container: Container) -> Right:
+    """The test of a Reference that may lead to some types only."""
     allowed = frozenset(targets)
 
     def accept(value: dict[str, Any]) -> object:
@@ -35,24 +83,23 @@ def right_reference(targets: tuple[str, ...], right: Right, definitions: Definit
         reference = value.get("reference")
         if reference is None or reference.partition("/")[0] in allowed:
             return True
-        return reference[:1] != "#" and named_type(reference, definitions) in (None, *targets)
+        if reference[:1] == "#":
+            return container.types.get(reference[1:]) in allowed
+        return named_type(reference, definitions) in (None, *targets)
 
     return accept
 
 
-def fault(value: dict[str, Any], contained: dict[str, Any], targets: tuple[str, ...], definitions: Definitions) -> str | None:
-    """What is wrong with where a Reference leads, as a sentence; `contained` has the contained resources by their ids."""
+def fault(value: dict[str, Any], container: Mapping[str, Any], targets: tuple[str, ...], definitions: Definitions) -> str | None:
+    """What is wrong with where a Reference inside a container leads, as a sentence."""
     reference, stated = value.get("reference"), value.get("type")
     if isinstance(stated, str) and definitions.is_resource(stated) and stated not in targets:
         return f"a reference to {_article(stated)} may not stand here; allowed: {', '.join(targets)}"
     if not isinstance(reference, str):
         return None
-    if reference.startswith("#"):
-        found = contained.get(reference[1:])
-        named = found.get("resourceType") if isinstance(found, dict) else None
-    else:
-        named = named_type(reference, definitions)
-    if named is None or named in targets:
+    local = reference.startswith("#")
+    named = contained_types(container).get(reference[1:]) if local else named_type(reference, definitions)
+    if not isinstance(named, str) or named in targets:
         return None
     return f"'{reference[:80]}' leads to {_article(named)}, which may not stand here; allowed: {', '.join(targets)}"
 

@@ -15,10 +15,10 @@ from profiles.definitions import Definitions, Field, Structure
 from profiles.fhirpath.element import Element
 from profiles.fhirpath.model import shape
 from profiles.demand import Demands, is_simple
-from profiles.invariant import invariants, quick
+from profiles.invariant import Invariant, Unsure, invariants, quick
 from profiles.issue import Findings, Issue, TooMany, did_you_mean, kind_of, shown
 from profiles.primitive import PRIMITIVES, fault
-from profiles.reference import right_reference
+from profiles.reference import Container, all_referred, resolves, right_reference
 
 Level = Literal["structure", "base"]
 Rules = Callable[[Element, Field | None, Structure | None], None]
@@ -30,8 +30,9 @@ class Validator:
 
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
-        self._structure = Acceptance(definitions, _is_narrative)
-        self._base = Acceptance(definitions, _is_narrative, self._refined, _answers)
+        self._container = Container()
+        self._structure = Acceptance(definitions, self._container, _is_narrative)
+        self._base = Acceptance(definitions, self._container, _is_narrative, self._refined, self._answers)
 
     def validate(self, resource: Any, level: Level = "base") -> list[Issue]:
         """All issues of a resource as JSON, in its order; at most `profiles.issue.LIMIT`, then a closing note.
@@ -42,11 +43,16 @@ class Validator:
         if type(resource) is not dict:
             return [Issue("error", "structure", f"a resource is a JSON object; this is {kind_of(resource)}", "")]
         try:
-            if (self._structure if level == "structure" else self._base).resource(resource):
-                return []
-            return self._examine(resource, level)
+            return [] if self._is_right(resource, level) else self._examine(resource, level)
         except RecursionError:
             return [Issue("error", "structure", "the resource is nested too deeply to be read", "")]
+
+    def _is_right(self, resource: dict[str, Any], level: Level) -> object:
+        """Whether nothing is wrong with a resource, and that can be told quickly."""
+        try:
+            return (self._structure if level == "structure" else self._base).resource(resource)
+        except Unsure:
+            return False
 
     def _examine(self, resource: dict[str, Any], level: Level) -> list[Issue]:
         findings = Findings()
@@ -61,19 +67,28 @@ class Validator:
         if binding := required_binding(self._definitions, field):
             right = right_code(binding, field.type, right)
         if field.targets and field.type == "Reference":
-            right = right_reference(field.targets, right, self._definitions)
+            right = right_reference(field.targets, right, self._definitions, self._container)
         if is_simple(field):
             right = _without_comparator(right)
         parent = self._definitions.structure(field.path.rpartition(".")[0])
         return _with_answers(right, parent, field)
 
+    def _answers(self, structure: Structure) -> tuple[Right, ...]:
+        """The constraints on a structure as tests; those that look around in the whole resource have tests of their own."""
+        return tuple(self._answer(invariant, structure) for invariant in invariants(structure, structure.name))
+
+    def _answer(self, invariant: Invariant, structure: Structure) -> Right:
+        match invariant.key:
+            case "ref-1":
+                return resolves(self._container)
+            case "dom-3":
+                return all_referred
+            case _:
+                return quick(invariant, structure.name)
+
 
 def _is_narrative(div: str) -> bool:
     return narrative.fault(div) is None
-
-
-def _answers(structure: Structure) -> tuple[Right, ...]:
-    return tuple(quick(invariant, structure.name) for invariant in invariants(structure, structure.name))
 
 
 def _with_answers(right: Right, parent: Structure, field: Field) -> Right:

@@ -35,7 +35,9 @@ def _cached(context_key: tuple[str, bool, str], parameters: Parameters, types: t
         "resource": [_resource(name, parameters, create_on_update, conditional_delete) for name in types],
         "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
         "searchParam": _parameters(
-            one for code, one in sorted(parameters.of("Resource").items()) if code.startswith("_") and one.type != "special"
+            one
+            for code, one in sorted(parameters.of("Resource").items())
+            if code.startswith("_") and one.type != "special"
         ),
     }
     if not rest["searchParam"]:

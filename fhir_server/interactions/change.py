@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fhir_server.interactions.context import Context
-from fhir_server.outcome import Refusal, refuse
 from fhir_server.json import dump_json, parse_json
+from fhir_server.outcome import Refusal, refuse
 from fhir_server.search.index import extract
 from fhir_server.search.key import key, reference_key
-from fhir_server.store.changes import Write, write
+from fhir_server.store.changes import Write
 from fhir_server.store.resources import Current, current
 from fhir_server.store.rows import Rows
 
@@ -74,10 +74,12 @@ async def apply(context: Context, changes: Sequence[Change], *, lock: bool) -> l
     """
     known = await _current(context, changes, lock=lock)
     now = datetime.now(UTC)
-    planned = [_placed(context, change, known.get((context.type_code(change.type), change.id)), now) for change in changes]
+    planned = [
+        _placed(context, change, known.get((context.type_code(change.type), change.id)), now) for change in changes
+    ]
     writes = [step for _, step in planned if step is not None]
     if writes:
-        await write(context.conn, context.tenant, writes, context.shapes)
+        await context.write(context.conn, context.tenant, writes, context.shapes)
     return [stored for stored, _ in planned]
 
 
@@ -180,7 +182,9 @@ def _plan_content(
     if known is not None and known.content is not None:
         same = dump_json(stamped(resource, change.id, known.version, known.written))
         if same == known.content:
-            return Stored(change.type, change.id, known.version, known.written, same, created=False, changed=False), None
+            return Stored(
+                change.type, change.id, known.version, known.written, same, created=False, changed=False
+            ), None
     version, written = (known.version + 1, _later(now, known)) if known else (1, _milliseconds(now))
     stamped_resource = stamped(resource, change.id, version, written)
     content = dump_json(stamped_resource)
@@ -244,8 +248,12 @@ def instant(moment: datetime) -> str:
 
 def stamped(resource: dict[str, Any], resource_id: str, version: int, written: datetime) -> dict[str, Any]:
     """The resource with id, meta.versionId and meta.lastUpdated of the server; all else, order included, as it came."""
-    meta = resource.get("meta") if isinstance(resource.get("meta"), dict) else {}
-    stamped_meta = {**meta, "versionId": str(version), "lastUpdated": instant(written)}
+    meta = resource.get("meta")
+    stamped_meta = {
+        **(meta if isinstance(meta, dict) else {}),
+        "versionId": str(version),
+        "lastUpdated": instant(written),
+    }
     if "id" in resource and "meta" in resource:
         return {**resource, "id": resource_id, "meta": stamped_meta}
     content: dict[str, Any] = {}

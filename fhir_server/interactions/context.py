@@ -3,7 +3,7 @@
 https://hl7.org/fhir/R4/http.html#general
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from fhir_server.outcome import Issue, did_you_mean, refuse
 from fhir_server.search.parameter import Parameters
 from fhir_server.settings import Settings
-from fhir_server.store.changes import KnownShapes
+from fhir_server.store.changes import KnownShapes, Write, write
 from fhir_server.store.pool import Connection, Pool
 from fhir_server.store.resources import Types
 from profiles.definitions import Definitions
@@ -23,6 +23,14 @@ class Validator(Protocol):
     """Says what is wrong with a resource before it is stored."""
 
     def __call__(self, resource: dict[str, Any]) -> list[Issue]: ...
+
+
+class Writer(Protocol):
+    """Writes versions with their index rows, all or nothing: store.changes.write, or what gives the same rows."""
+
+    def __call__(
+        self, conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes
+    ) -> Awaitable[None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,7 @@ class Context:
     tenant: int
     base: str
     pinned: Connection | None = None
+    write: Writer = write
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

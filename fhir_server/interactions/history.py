@@ -66,7 +66,8 @@ async def history(context: Context, asked: Asked) -> Events:
 
 
 async def _was_used(context: Context, conn: Connection, asked: Asked) -> bool:
-    assert asked.type is not None and asked.id is not None
+    assert asked.type is not None
+    assert asked.id is not None
     return await read(conn, context.tenant, context.type_code(asked.type), asked.id) is not None
 
 
@@ -79,7 +80,9 @@ async def _count(context: Context, asked: Asked) -> int | None:
     return int(rows[0][0])
 
 
-_COLUMNS: LiteralString = "SELECT v.seq, v.type, v.id, v.version, v.written, v.method::text, v.content FROM version v WHERE "
+_COLUMNS: LiteralString = (
+    "SELECT v.seq, v.type, v.id, v.version, v.written, v.method::text, v.content FROM version v WHERE "
+)
 
 
 def _statement(context: Context, asked: Asked) -> Fragment:
@@ -109,7 +112,8 @@ def _current_at(span: tuple[datetime, datetime]) -> Fragment:
     """That the version was current at some time in the span: written before its end, not replaced before its start."""
     start, end = span
     return sql("v.written < %s", end) + sql(
-        " AND NOT EXISTS (SELECT FROM version n WHERE n.pk = v.pk AND n.version = v.version + 1 AND n.written <= %s)", start
+        " AND NOT EXISTS (SELECT FROM version n WHERE n.pk = v.pk AND n.version = v.version + 1 AND n.written <= %s)",
+        start,
     )
 
 

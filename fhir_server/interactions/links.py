@@ -6,6 +6,7 @@ of narratives are rewritten; a string such as Identifier.value is an identity of
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +14,7 @@ from profiles.definitions import Structure, r4
 
 CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(.+)")
 NARRATIVE_LINK = re.compile(r"""(<(?:a|img)\b[^>]*?\b(?:href|src)\s*=\s*)(["'])(.*?)\2""", re.DOTALL | re.IGNORECASE)
+TAIL = re.compile(r"[#|].*", re.DOTALL)
 LINK_TYPES = frozenset(("uri", "url", "canonical", "oid", "uuid"))
 
 LINK, REFERENCE, NARRATIVE = "link", "reference", "narrative"
@@ -37,7 +39,38 @@ def actions(name: str) -> dict[str, Action]:
     return found
 
 
-def rewritten(value: dict[str, Any], mapping: Mapping[str, str], structure: str | None = None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """What the identities in a Bundle become: `urn:uuid:…`, `Patient/1`, `http://…/Patient/1` to `Patient/<id stored>`.
+
+    A key that ends in `/_history/` has the reference to the version that is stored.
+    """
+
+    stored: Mapping[str, str]
+
+    def resolved(self, text: str, root: str) -> str:
+        """The link as it is to be stored; relative ones are looked for below `root` first, the base of the entry's fullUrl.
+
+        A fragment, a canonical's version and `_history` stay behind what stands before them.
+        """
+        found = self._found(text, root)
+        if found is not None:
+            return found
+        head, history, version = text.partition("/_history/")
+        if history and (found := self._found(head, root)) is not None:
+            return self._found(head + history, root) or found + history + version
+        if cut := TAIL.search(text):
+            found = self._found(text[: cut.start()], root)
+        return text if found is None else found + cut[0] if cut else text
+
+    def _found(self, text: str, root: str) -> str | None:
+        found = self.stored.get(root + text) if root else None
+        return self.stored.get(text) if found is None else found
+
+
+def rewritten(
+    value: dict[str, Any], identities: Identities, root: str = "", structure: str | None = None
+) -> dict[str, Any]:
     """The resource (or element of `structure`) with its links rewritten; the same object where there were none."""
     name = structure if structure is not None and structure != "Resource" else value.get("resourceType", "Element")
     changed: dict[str, Any] = {}
@@ -46,23 +79,29 @@ def rewritten(value: dict[str, Any], mapping: Mapping[str, str], structure: str 
         action = known.get(key)
         if action is None:
             continue
-        new = _rewritten(item, mapping, action)
+        new = _rewritten(item, identities, root, action)
         if new is not item:
             changed[key] = new
     return {**value, **changed} if changed else value
 
 
-def _rewritten(item: Any, mapping: Mapping[str, str], action: Any) -> Any:
+def _rewritten(item: Any, identities: Identities, root: str, action: Any) -> Any:
     if type(item) is list:
-        new = [_rewritten(one, mapping, action) for one in item]
+        new = [_rewritten(one, identities, root, action) for one in item]
         return new if any(a is not b for a, b in zip(new, item, strict=True)) else item
     if type(item) is dict:
-        return rewritten(item, mapping, action) if action not in (LINK, REFERENCE, NARRATIVE) else item
+        return item if action in (LINK, REFERENCE, NARRATIVE) else rewritten(item, identities, root, action)
     if type(item) is not str:
         return item
     if action == NARRATIVE:
-        return NARRATIVE_LINK.sub(lambda m: m[1] + m[2] + mapping.get(m[3], m[3]) + m[2], item) if "<" in item else item
-    return mapping.get(item, item) if action in (LINK, REFERENCE) else item
+        return _narrative(item, identities, root)
+    return identities.resolved(item, root) if action in (LINK, REFERENCE) else item
+
+
+def _narrative(item: str, identities: Identities, root: str) -> str:
+    if "<" not in item:
+        return item
+    return NARRATIVE_LINK.sub(lambda m: m[1] + m[2] + identities.resolved(m[3], root) + m[2], item)
 
 
 def conditional_references(value: Any) -> set[str]:

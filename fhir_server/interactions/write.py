@@ -3,7 +3,7 @@
 https://hl7.org/fhir/R4/http.html#create, #update, #patch and #delete
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +11,12 @@ from fhir_server.interactions.change import ID, Change, Stored, apply, new_id
 from fhir_server.interactions.conditional import find, find_one, lock, lock_key
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.url import Pairs
-from fhir_server.outcome import refuse
+from fhir_server.json import dump_json
+from fhir_server.outcome import Issue, operation_outcome, refuse
 from fhir_server.store.resources import read
 
 Patch = Callable[[dict[str, Any]], dict[str, Any]]
+MOST_NAMED = 20
 
 
 async def change(context: Context, wanted: Change) -> Stored:
@@ -69,7 +71,9 @@ def identified(wanted: Change, found: str | None) -> Change:
         check_id(wanted.id)
         return replace(wanted, unused=True)
     if wanted.id not in ("", found):
-        raise refuse("invalid", f"the criteria select {wanted.type}/{found}, but the resource's id is '{wanted.id}'", "id")
+        raise refuse(
+            "invalid", f"the criteria select {wanted.type}/{found}, but the resource's id is '{wanted.id}'", "id"
+        )
     assert wanted.resource is not None
     return replace(wanted, id=found, resource={**wanted.resource, "id": found})
 
@@ -116,3 +120,16 @@ def check_id(resource_id: str) -> None:
     """Refuses what is no FHIR id."""
     if not ID.fullmatch(resource_id):
         raise refuse("value", f"'{resource_id[:80]}' is not an id: 1 to 64 of A-Z a-z 0-9 - and . are allowed", "id")
+
+
+def outcome_of(stored: Sequence[Stored]) -> bytes:
+    """The OperationOutcome that tells what a write came to, for clients that prefer one to the resource."""
+    named = [_told(one) for one in stored if one.changed or one.content is not None]
+    more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+    text = ", ".join(named[:MOST_NAMED]) + more if named else "there was nothing to delete"
+    return dump_json(operation_outcome([Issue("informational", text, severity="information")]))
+
+
+def _told(one: Stored) -> str:
+    done = "deleted" if one.content is None else "created" if one.created else "updated" if one.changed else "unchanged"
+    return f"{one.type}/{one.id} {done}, version {one.version}"

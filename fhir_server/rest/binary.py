@@ -18,6 +18,7 @@ PERHAPS_FHIR = re.compile(rb'\s*(\{.{0,200}"resourceType"\s*:\s*"Binary"|<(\?xml
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+\-]+/[A-Za-z0-9!#$&^_.+\-]+(\s*;[ -~]*)?")
 # Types that a browser would run in our origin are handed out as a download only.
 SANDBOX = ("content-security-policy", "default-src 'none'; sandbox")
+NOSNIFF = ("x-content-type-options", "nosniff")
 
 
 def is_raw(content_type: str, body: bytes) -> bool:
@@ -62,7 +63,15 @@ def response(content: bytes, headers: Headers) -> Response:
         ) from None
     kind = str(stored.get("contentType", "application/octet-stream"))
     safe = kind if MEDIA_TYPE.fullmatch(kind) else "application/octet-stream"
-    return Response(200, headers=[*headers, SANDBOX, ("x-content-type-options", "nosniff")], raw=(safe, data))
+    return Response(200, headers=[*headers, *_context(stored), SANDBOX, NOSNIFF], raw=(safe, data))
+
+
+def _context(stored: dict[str, Any]) -> Headers:
+    """The securityContext, which whoever serves the content elsewhere must know."""
+    context = stored.get("securityContext")
+    reference = context.get("reference") if isinstance(context, dict) else None
+    fit = isinstance(reference, str) and reference.isascii() and reference.isprintable()
+    return [("x-security-context", str(reference))] if fit else []
 
 
 def json_patch(carrier: dict[str, Any]) -> Any:

@@ -10,11 +10,13 @@ from typing import Any
 from fhir_server.interactions import fhirpath_patch, json_patch
 from fhir_server.interactions.context import Context
 from fhir_server.json import parse_json, parse_value
-from fhir_server.outcome import refuse
+from fhir_server.outcome import Refusal, refuse
 from fhir_server.rest import binary
 from fhir_server.rest.negotiation import JSON_PATCH, Format, body_format
 from fhir_server.rest.request import Request
 from fhir_server.rest.xml import parse_xml
+
+ACCEPT_PATCH = f"{JSON_PATCH}, application/fhir+json, application/fhir+xml"
 
 Patch = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -41,7 +43,12 @@ def patch_of(context: Context, request: Request) -> Patch:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == JSON_PATCH:
         operations = parse_value(request.body, max_depth=context.settings.max_depth)
         return lambda resource: json_patch.apply(resource, operations)
-    parameters = resource_of(context, request)
+    try:
+        parameters = resource_of(context, request)
+    except Refusal as refusal:
+        if refusal.status == 415:  # https://www.rfc-editor.org/rfc/rfc5789#section-2.2
+            raise Refusal(refusal.issues, status=415, headers=[("accept-patch", ACCEPT_PATCH)]) from None
+        raise
     if parameters.get("resourceType") == "Binary":
         return lambda resource: json_patch.apply(resource, binary.json_patch(parameters))
     return partial(_fhirpath, parameters)

@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/http.html. It stands before FastAPI's router, which woul
 import itertools
 import logging
 import os
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
@@ -13,16 +14,20 @@ from typing import Any
 from fhir_server.interactions.context import Context
 from fhir_server.json import dump_json
 from fhir_server.outcome import Refusal, operation_outcome
+from fhir_server.rest.body import ACCEPT_PATCH
 from fhir_server.rest.cors import cors_headers, preflight
-from fhir_server.rest.faults import refusal_of
-from fhir_server.rest.render import Rendering, rendered, rendering_of, shaped
-from fhir_server.rest.request import Receive, Request, read_body, request_of
+from fhir_server.rest.faults import REQUEST_ID, refusal_of
+from fhir_server.rest.render import Rendering, accepted, rendered, rendering_of, shaped
+from fhir_server.rest.request import Receive, Request, headers_of, read_body, request_of
 from fhir_server.rest.response import Headers, Response
-from fhir_server.rest.routes import TABLE, allowed, respond, shape
+from fhir_server.rest.routes import TABLE, allowed, known_shape, respond
+from fhir_server.rest.shape import transform_of
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
+CLIENT_ID = re.compile(rb"[A-Za-z0-9._\-]{1,64}")
+VARY = (b"vary", b"Accept, Accept-Encoding, Prefer")
 
 log = logging.getLogger("mediconnect.access")
 _process = os.urandom(4).hex()
@@ -37,7 +42,8 @@ class Endpoint:
         self.context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        number, started = f"{_process}-{next(_numbers)}", time.perf_counter()
+        number, started = _request_id(scope), time.perf_counter()
+        REQUEST_ID.set(number)
         context = self.context()
         rendering, response = await self._answer(context, scope, receive)
         headers = [("x-request-id", number), *cors_headers(context.settings, scope["headers"])]
@@ -48,16 +54,26 @@ class Endpoint:
     async def _answer(self, context: Context, scope: Scope, receive: Receive) -> tuple[Rendering, Response]:
         rendering = Rendering()
         try:
-            request = request_of(scope, scope["raw_path"][len(self.prefix) :], context.settings)
+            headers = headers_of(scope)
+            rendering = accepted(headers)
+            request = request_of(scope, scope["raw_path"][len(self.prefix) :], headers, context.settings)
             if request.method == "OPTIONS":
                 return rendering, _options(context, request)
             rendering = rendering_of(request)
             if request.method in WITH_BODY:
+                transform_of(request)  # refuses before anything is written
                 request.body = await read_body(receive, request.headers, context.settings.max_body)
             return rendering, rendered(shaped(await respond(context, request), request), rendering, context, scope)
-        except Exception as error:  # the last resort of a request: everything unforeseen is logged and answered as 500
-            refusal = error if isinstance(error, Refusal) else refusal_of(error)
-            return rendering, rendered(_refused(refusal), rendering, context, scope)
+        except Exception as error:  # noqa: BLE001 (the last resort: what nobody foresaw is logged and answered as 500)
+            return rendering, rendered(_refused(refusal_of(error)), rendering, context, scope)
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's own id for the request where it is fit for a log, else one of ours."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and CLIENT_ID.fullmatch(value):
+            return str(value.decode())
+    return f"{_process}-{next(_numbers)}"
 
 
 def _refused(refusal: Refusal) -> Response:
@@ -65,21 +81,25 @@ def _refused(refusal: Refusal) -> Response:
 
 
 def _options(context: Context, request: Request) -> Response:
-    """Allow, and what a browser's preflight asks."""
-    path = shape(request.segments)
-    routes = TABLE.get(path, {}) if path is not None else {}
-    return Response(204, headers=[("allow", allowed(routes)), *preflight(context.settings, request.headers)])
+    """Allow, and what a browser's preflight asks. Raises Refusal (404) for a path that means nothing."""
+    routes = TABLE[known_shape(context, request)]
+    headers = [("allow", allowed(routes)), *preflight(context.settings, request.headers)]
+    if "PATCH" in routes:
+        headers.append(("accept-patch", ACCEPT_PATCH))
+    return Response(204, headers=headers)
 
 
 async def send_response(scope: Scope, send: Send, response: Response, rendering: Rendering, more: Headers) -> int:
     """Sends status, headers and body; no body for HEAD, 204 and 304."""
     body = response.raw[1] if response.raw is not None else b""
-    headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in (*response.headers, *more)]
+    headers = [
+        (name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in (*response.headers, *more)
+    ]
     if response.raw is not None:
-        headers.append((b"content-type", response.raw[0].encode("latin-1", "replace")))
+        headers.extend(((b"content-type", response.raw[0].encode("latin-1", "replace")), VARY))
         body, encoding = rendering.compressed(body)
         if encoding:
-            headers.extend(((b"content-encoding", encoding), (b"vary", b"Accept, Accept-Encoding")))
+            headers.append((b"content-encoding", encoding))
     if response.status not in (204, 304):
         headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})

@@ -18,7 +18,7 @@ from fhir_server.search.page import seal, unseal
 from fhir_server.search.query import Page
 from fhir_server.search.types.date import span
 
-OWN = frozenset(("_since", "_at", "_count", "_cursor", "_format", "_pretty", "_summary", "_elements", "_list", "_sort"))
+OWN = frozenset(("_since", "_at", "_count", "_cursor", "_format", "_pretty", "_summary", "_elements"))
 INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})")
 
 
@@ -45,7 +45,7 @@ async def _history(context: Context, request: Request, kind: str | None, resourc
             raise refuse("not-supported", f"'{name}' is not a parameter of history; _since, _at and _count are", name)
     bound = _bound(context, request)
     asked = _asked(context, request, kind, resource_id, bound)
-    if asked.count == 0:
+    if asked.count == 0 or request.only("_summary") == "count":
         asked = Asked(kind, resource_id, 1, asked.since, asked.at)
         events = await history(context, asked)
         return Response(

@@ -180,11 +180,13 @@ def _objects(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _value(value: Any, base: str, key: str, level: int) -> Iterator[str]:
-    """A JSON value as markup; objects and arrays fold, those deep inside are folded at first."""
+def _value(value: Any, base: str, key: str, level: int, label: str = "") -> Iterator[str]:
+    """A JSON value as markup behind its label; objects and arrays fold, those deep inside are folded at first."""
     if isinstance(value, dict | list) and value:
-        yield from _folding(value, base, key, level)
-    elif isinstance(value, str):
+        yield from _folding(value, base, key, level, label)
+        return
+    yield label
+    if isinstance(value, str):
         yield f'<span class="string">{_linked(value, base, key)}</span>'
     else:
         text = dump_json(value).decode()
@@ -192,19 +194,20 @@ def _value(value: Any, base: str, key: str, level: int) -> Iterator[str]:
         yield f'<span class="{kind}">{escape(text)}</span>'
 
 
-def _folding(value: dict[str, Any] | list[Any], base: str, key: str, level: int) -> Iterator[str]:
+def _folding(value: dict[str, Any] | list[Any], base: str, key: str, level: int, label: str) -> Iterator[str]:
     opening, closing, count, noun = (
         ("{", "}", len(value), "member") if isinstance(value, dict) else ("[", "]", len(value), "item")
     )
     state = " open" if level < 6 else ""
-    yield f'<details{state}><summary>{opening}<span class="count">{count} {noun}{"" if count == 1 else "s"}</span></summary><ul>'
+    told = f'<span class="count">{count} {noun}{"" if count == 1 else "s"}</span>'
+    yield f"<details{state}><summary>{label}{opening}{told}</summary><ul>"
     members: Iterator[tuple[str, Any]] = (
         iter(value.items()) if isinstance(value, dict) else ((key, item) for item in value)
     )
     for name, item in members:
-        label = f'<span class="key">{escape(name)}</span>: ' if isinstance(value, dict) else ""
-        yield f"<li>{label}"
-        yield from _value(item, base, name, level + 1)
+        yield "<li>"
+        named = f'<span class="key">{escape(name)}</span>: ' if isinstance(value, dict) else ""
+        yield from _value(item, base, name, level + 1, named)
         yield "</li>"
     yield f"</ul><span>{closing}</span></details>"
 

@@ -41,9 +41,13 @@ def _response(request: Request, kind: str, name: str, kept: Version | None) -> R
         issue = Issue("deleted", f"{kind}/{name} was deleted in version {kept.version}")
         raise Refusal(issue, headers=headers)
     transform = transform_of(request)
+    if request.only("_summary") == "count":
+        raise refuse(
+            "value", "_summary=count is for a search or a history; one resource is nothing to count", "_summary"
+        )
     if not_modified(request.headers, kept.version, kept.written):
-        return Response(304, headers=headers)
+        return Response(304, headers=headers, written=kept.written)
     if kind == "Binary" and binary.wanted_raw(request):
         return binary.response(kept.content, headers)
     content = kept.content if transform is None else transform(kept.content)
-    return Response(200, content, headers, shaped=True)
+    return Response(200, content, headers, written=kept.written, shaped=True)

@@ -4,12 +4,14 @@ https://hl7.org/fhir/R4/http.html#mime-type and #parameters
 """
 
 import gzip
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.interactions.context import Context
 from fhir_server.json import dump_pretty, parse_json
+from fhir_server.outcome import Refusal, refuse
 from fhir_server.rest import html
 from fhir_server.rest.negotiation import Format, content_type, wanted_format
 from fhir_server.rest.request import Request
@@ -42,12 +44,33 @@ class Rendering:
 def rendering_of(request: Request) -> Rendering:
     """What Accept, _format, _pretty and Accept-Encoding ask for; 406 for a format there is not."""
     named, pretty = request.only("_format"), request.only("_pretty")
+    if pretty not in (None, "true", "false"):
+        raise refuse("value", f"_pretty={pretty[:80]}: supported are true and false", "_pretty")
     headers = request.headers
     binary = request.segments[:1] == ("Binary",) and named is None
     accept = headers.get("accept") if not binary or _speaks_fhir(headers) else None
     wanted = wanted_format(accept, named)
-    compress = "gzip" in headers.get("accept-encoding", "")
-    return Rendering(wanted, pretty == "true", compress, content_type(wanted, accept, named))
+    return Rendering(wanted, pretty == "true", _takes_gzip(headers), content_type(wanted, accept, named))
+
+
+def accepted(headers: Mapping[str, str]) -> Rendering:
+    """What the headers alone ask for, so far as it can be served: for refusals of requests that cannot be read."""
+    accept = headers.get("accept")
+    try:
+        return Rendering(
+            wanted := wanted_format(accept, None), False, _takes_gzip(headers), content_type(wanted, accept)
+        )
+    except Refusal:
+        return Rendering(gzip=_takes_gzip(headers))
+
+
+def _takes_gzip(headers: Mapping[str, str]) -> bool:
+    """Whether Accept-Encoding names gzip, with a weight above zero."""
+    for coding in headers.get("accept-encoding", "").lower().split(","):
+        name, _, weight = coding.partition(";")
+        if name.strip() in ("gzip", "x-gzip"):
+            return re.fullmatch(r"q=0(\.0*)?", weight.replace(" ", "")) is None
+    return False
 
 
 def _speaks_fhir(headers: Mapping[str, str]) -> bool:
@@ -58,6 +81,8 @@ def _speaks_fhir(headers: Mapping[str, str]) -> bool:
 
 def rendered(response: Response, rendering: Rendering, context: Context, scope: Mapping[str, Any]) -> Response:
     """The response with its content as the bytes that go out."""
+    if response.content is None:
+        response.content = response.outcome
     if response.content is None:
         return response
     plain = rendering.format is Format.JSON and not rendering.pretty

@@ -55,15 +55,20 @@ def preferences(header: str) -> dict[str, str]:
     return found
 
 
-def request_of(scope: Mapping[str, Any], path: bytes, settings: Settings) -> Request:
-    """The request of an ASGI scope, its body not yet read; `path` is raw and begins behind the FHIR base."""
-    raw_query: bytes = scope["query_string"]
-    if len(path) + len(raw_query) > settings.max_url:
-        raise refuse("too-long", f"the URL is longer than {settings.max_url} bytes; use POST with _search", status=414)
+def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
+    """The headers by their names in lower case; of one that came twice the values joined by a comma."""
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1"), value.decode("latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
+
+
+def request_of(scope: Mapping[str, Any], path: bytes, headers: Mapping[str, str], settings: Settings) -> Request:
+    """The request of an ASGI scope, its body not yet read; `path` is raw and begins behind the FHIR base."""
+    raw_query: bytes = scope["query_string"]
+    if len(path) + len(raw_query) > settings.max_url:
+        raise refuse("too-long", f"the URL is longer than {settings.max_url} bytes; use POST with _search", status=414)
     return Request(scope["method"], split_path(path), split_query(raw_query), headers)
 
 

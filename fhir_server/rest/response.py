@@ -17,14 +17,16 @@ class Response:
     """One answer, of HTTP or of a batch entry.
 
     `content` is a resource's JSON text as stored or spliced, which the endpoint brings into the wanted format; `raw` is
-    a body of another content type that goes out as it is.
+    a body of another content type that goes out as it is; `outcome` an OperationOutcome in place of the content.
+    `written` is when the version was written, more exact than Last-Modified.
     """
 
     status: int
     content: bytes | None = None
     headers: Headers = field(default_factory=list)
     raw: tuple[str, bytes] | None = None
-    outcome: bytes | None = None  # an OperationOutcome beside the content, for the entry of a batch response
+    outcome: bytes | None = None
+    written: datetime | None = None
     shaped: bool = False  # _summary and _elements were applied already
 
 

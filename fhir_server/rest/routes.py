@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from fhir_server.interactions.context import Context
 from fhir_server.outcome import Issue, Refusal, did_you_mean, refuse
-from fhir_server.rest import history, instance, search, system, type
+from fhir_server.rest import history, read, search, system, write
 from fhir_server.rest.request import Request
 from fhir_server.rest.response import Response
 
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"))
 Interaction = Callable[[Context, Request], Awaitable[Response]]
 
 
@@ -25,25 +26,30 @@ class Route:
     interaction: Interaction
 
 
+async def bundle(context: Context, request: Request) -> Response:
+    """A batch or transaction, whose entries are routed by the same table."""
+    return await system.bundle(context, request, respond)
+
+
 ROUTES: tuple[Route, ...] = (
     Route("GET", "metadata", "capabilities", system.metadata),
-    Route("POST", "", "batch | transaction", system.bundle),
+    Route("POST", "", "batch | transaction", bundle),
     Route("GET", "", "search-system", search.search_system),
     Route("POST", "_search", "search-system", search.search_post),
     Route("GET", "_history", "history-system", history.history_system),
     Route("GET", "[type]", "search-type", search.search_type),
-    Route("POST", "[type]", "create", type.create),
-    Route("PUT", "[type]", "update", type.update),
-    Route("PATCH", "[type]", "patch", type.patch),
-    Route("DELETE", "[type]", "delete", type.delete),
+    Route("POST", "[type]", "create", write.create),
+    Route("PUT", "[type]", "update", write.update),
+    Route("PATCH", "[type]", "patch", write.patch),
+    Route("DELETE", "[type]", "delete", write.delete),
     Route("POST", "[type]/_search", "search-type", search.search_post),
     Route("GET", "[type]/_history", "history-type", history.history_type),
-    Route("GET", "[type]/[id]", "read", instance.read),
-    Route("PUT", "[type]/[id]", "update", instance.update),
-    Route("PATCH", "[type]/[id]", "patch", instance.patch),
-    Route("DELETE", "[type]/[id]", "delete", instance.delete),
+    Route("GET", "[type]/[id]", "read", read.read),
+    Route("PUT", "[type]/[id]", "update", write.update),
+    Route("PATCH", "[type]/[id]", "patch", write.patch),
+    Route("DELETE", "[type]/[id]", "delete", write.delete),
     Route("GET", "[type]/[id]/_history", "history-instance", history.history_instance),
-    Route("GET", "[type]/[id]/_history/[vid]", "vread", instance.vread),
+    Route("GET", "[type]/[id]/_history/[vid]", "vread", read.vread),
     Route("GET", "[type]/[id]/[member]", "search-type", search.search_compartment),
     Route("POST", "[type]/[id]/[member]/_search", "search-type", search.search_post_compartment),
 )
@@ -77,19 +83,24 @@ def shape(segments: tuple[str, ...]) -> str | None:
     return None
 
 
-def route_of(context: Context, request: Request) -> Route:
-    """The route of a request: 404 for a path that means nothing, 405 with Allow for a method it does not take."""
+def known_shape(context: Context, request: Request) -> str:
+    """The path of the table that a request fits. Raises Refusal (404) where it fits none, or names no type."""
     path = shape(request.segments)
     if path is None:
         raise _unknown(request)
-    routes = TABLE[path]
+    if path.startswith("[type]"):
+        context.type_code(request.segments[0])
+    return path
+
+
+def route_of(context: Context, request: Request) -> Route:
+    """The route of a request: 404 for a path that means nothing, 405 with Allow for a method it does not take."""
+    routes = TABLE[known_shape(context, request)]
     found = routes.get("GET" if request.method == "HEAD" else request.method)
     if found is None:
-        if path.startswith("[type]"):
-            context.type_code(request.segments[0])
         raise Refusal(
-            Issue("not-supported", f"{request.method} is not possible here; {', '.join(routes)} are"),
-            status=405,
+            Issue("not-supported", f"{request.method[:20]} is not possible here; {', '.join(routes)} are"),
+            status=405 if request.method in METHODS else 501,
             headers=[("allow", allowed(routes))],
         )
     return found

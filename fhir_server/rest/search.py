@@ -8,14 +8,14 @@ from urllib.parse import urlencode
 
 from fhir_server.interactions.conditional import search_context
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.url import Pairs, split_query
 from fhir_server.json import dump_json
 from fhir_server.outcome import Issue, operation_outcome, refuse
-from fhir_server.interactions.url import Pairs, split_query
 from fhir_server.rest.request import Request
 from fhir_server.rest.response import Response
 from fhir_server.rest.shape import transform_of
-from fhir_server.search.compartment import compartment
 from fhir_server.search.bundle import searchset
+from fhir_server.search.compartment import compartment
 from fhir_server.search.execute import MOST_INCLUDED, Found, Search
 from fhir_server.search.page import seal, unseal
 from fhir_server.search.parse import Limits, parse

@@ -22,7 +22,9 @@ def transform_of(request: Request) -> Transform | None:
     summary, elements = request.only("_summary"), request.only("_elements")
     if summary is not None and summary not in get_args(Summary):
         known = ", ".join(get_args(Summary))
-        raise refuse("value", f"_summary={summary}: supported are {known}{did_you_mean(summary, get_args(Summary))}")
+        raise refuse(
+            "value", f"_summary={summary}: supported are {known}{did_you_mean(summary, get_args(Summary))}", "_summary"
+        )
     if elements:
         names = tuple(name.strip() for name in elements.split(",") if name.strip())
         return lambda content: dump_json(select_elements(parse_json(content), names))

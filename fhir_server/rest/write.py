@@ -5,10 +5,10 @@ https://hl7.org/fhir/R4/http.html#create, #update, #patch, #delete, #ccreate, #c
 
 from fhir_server.interactions import write
 from fhir_server.interactions.change import Change, Stored
-from fhir_server.interactions.conditional import Pairs, criteria_of, selecting
+from fhir_server.interactions.conditional import criteria_of, selecting
 from fhir_server.interactions.context import Context
-from fhir_server.json import dump_json
-from fhir_server.outcome import Issue, operation_outcome, refuse
+from fhir_server.interactions.url import Pairs
+from fhir_server.outcome import refuse
 from fhir_server.rest.body import patch_of, resource_of
 from fhir_server.rest.preconditions import if_match, if_none_match_any
 from fhir_server.rest.request import Request
@@ -21,9 +21,9 @@ async def create(context: Context, request: Request) -> Response:
     resource = resource_of(context, request, kind)
     unless = request.headers.get("if-none-exist")
     if unless is None:
-        return stored_response(context, request, await write.create(context, kind, resource))
-    criteria = criteria_of(unless.encode("latin-1"))
-    return stored_response(context, request, await write.create_unless(context, kind, resource, criteria))
+        return _stored_response(context, request, await write.create(context, kind, resource))
+    criteria = criteria_of(unless.encode("latin-1"), kind)
+    return _stored_response(context, request, await write.create_unless(context, kind, resource, criteria))
 
 
 async def update(context: Context, request: Request) -> Response:
@@ -38,8 +38,8 @@ async def update(context: Context, request: Request) -> Response:
         if_none_match=if_none_match_any(request.headers),
     )
     if resource_id is None:
-        return stored_response(context, request, await write.update_where(context, wanted, _criteria(request)))
-    return stored_response(context, request, await write.change(context, wanted))
+        return _stored_response(context, request, await write.update_where(context, wanted, _criteria(request)))
+    return _stored_response(context, request, await write.change(context, wanted))
 
 
 async def patch(context: Context, request: Request) -> Response:
@@ -47,8 +47,8 @@ async def patch(context: Context, request: Request) -> Response:
     kind, resource_id = _target(context, request)
     wanted = Change(kind, resource_id or "", patch=patch_of(context, request), if_match=if_match(request.headers))
     if resource_id is None:
-        return stored_response(context, request, await write.patch_where(context, wanted, _criteria(request)))
-    return stored_response(context, request, await write.change(context, wanted))
+        return _stored_response(context, request, await write.patch_where(context, wanted, _criteria(request)))
+    return _stored_response(context, request, await write.change(context, wanted))
 
 
 async def delete(context: Context, request: Request) -> Response:
@@ -82,36 +82,25 @@ def _stated_id(kind: str, resource: dict[str, object]) -> str:
 
 def _deleted_response(request: Request, deleted: list[Stored]) -> Response:
     """204, or 200 with an OperationOutcome that says what was deleted where the client prefers one."""
-    one = deleted[0] if len(deleted) == 1 and deleted[0].written is not None else None
-    headers = version_headers(one.version, one.written) if one is not None and one.written is not None else []
+    written = deleted[0].written if len(deleted) == 1 else None
+    headers = version_headers(deleted[0].version, written) if written is not None else []
     if request.prefers("return") != "OperationOutcome":
-        return Response(204, headers=headers)
-    names = [f"{one.type}/{one.id}" for one in deleted if one.changed]
-    text = f"deleted {', '.join(names[:20])}{_rest(len(names) - 20)}" if names else "there was nothing to delete"
-    return Response(200, _told(text), headers, shaped=True)
+        return Response(204, headers=headers, written=written)
+    return Response(200, headers=headers, outcome=write.outcome_of(deleted), written=written)
 
 
-def _rest(count: int) -> str:
-    return f" and {count} more" if count > 0 else ""
-
-
-def stored_response(context: Context, request: Request, stored: Stored) -> Response:
+def _stored_response(context: Context, request: Request, stored: Stored) -> Response:
     """201 with Location or 200, and the body that `Prefer: return` asks for."""
     assert stored.written is not None
     headers = version_headers(stored.version, stored.written)
     where = f"{context.base}/{stored.type}/{stored.id}/_history/{stored.version}"
     headers.append(("location" if stored.created else "content-location", where))
-    status = 201 if stored.created else 200
+    response = Response(201 if stored.created else 200, headers=headers, written=stored.written)
     match request.prefers("return"):
         case "minimal":
-            return Response(status, headers=headers)
+            pass
         case "OperationOutcome":
-            done = "created" if stored.created else "updated" if stored.changed else "unchanged"
-            text = f"{stored.type}/{stored.id} {done}, version {stored.version}"
-            return Response(status, _told(text), headers, shaped=True)
+            response.outcome = write.outcome_of([stored])
         case _:
-            return Response(status, stored.content, headers)
-
-
-def _told(text: str) -> bytes:
-    return dump_json(operation_outcome([Issue("informational", text, severity="information")]))
+            response.content = stored.content
+    return response

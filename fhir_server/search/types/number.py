@@ -87,8 +87,11 @@ def amounts(nodes: Iterable[Node]) -> Iterator[tuple[Decimal, Decimal]]:
 
 def _limits(limits: dict[str, Any]) -> Iterator[tuple[Decimal, Decimal]]:
     low, high = _limit(limits, "low"), _limit(limits, "high")
-    if low is not None or high is not None:
-        yield -INFINITY if low is None else low, INFINITY if high is None else high
+    if low is None and high is None:
+        return
+    ends = -INFINITY if low is None else low, INFINITY if high is None else high
+    if ends[0] <= ends[1]:
+        yield ends
 
 
 def _limit(limits: dict[str, Any], name: str) -> Decimal | None:

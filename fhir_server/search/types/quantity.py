@@ -33,6 +33,7 @@ SELECT_CANONICAL: LiteralString = "SELECT pk FROM index_quantity WHERE canonical
 
 # What is strictly below 5 ends one step of this precision below it.
 _STEP = Arithmetic(prec=28, rounding=ROUND_HALF_EVEN)
+_LEAST = Decimal("1E-28")
 _MOST_SAMPLES = 100_000
 
 
@@ -115,14 +116,21 @@ def _quantity(quantity: dict[str, Any]) -> _Measure | None:
     low = high = value
     match quantity.get("comparator"):
         case "<":
-            low, high = -INFINITY, value.next_minus(_STEP)
+            low, high = -INFINITY, _beside(value, -1)
         case "<=":
             low = -INFINITY
         case ">":
-            low, high = value.next_plus(_STEP), INFINITY
+            low, high = _beside(value, 1), INFINITY
         case ">=":
             high = INFINITY
     return _Measure(low, high, *_unit(quantity))
+
+
+def _beside(value: Decimal, side: int) -> Decimal:
+    """The number next to a value, above it for 1 and below it for -1."""
+    if not value:
+        return _LEAST * side
+    return value.next_plus(_STEP) if side > 0 else value.next_minus(_STEP)
 
 
 def _unit(quantity: dict[str, Any]) -> tuple[str, str, str]:
@@ -142,13 +150,14 @@ def _money(money: dict[str, Any]) -> _Measure | None:
 
 
 def _range(limits: dict[str, Any]) -> _Measure | None:
-    """From low to high, open where one is missing; nothing where the two have different units."""
+    """From low to high, open where one is missing; nothing where it is empty or the units differ."""
     ends = [end if isinstance(end := limits.get(name), dict) else {} for name in ("low", "high")]
     low, high = (decimal(end.get("value")) for end in ends)
     units = [_unit(end) for end, value in zip(ends, (low, high), strict=True) if value is not None]
     if not units or units[0] != units[-1]:
         return None
-    return _Measure(-INFINITY if low is None else low, INFINITY if high is None else high, *units[0])
+    made = _Measure(-INFINITY if low is None else low, INFINITY if high is None else high, *units[0])
+    return made if made.low <= made.high else None
 
 
 def _sampled(sampled: dict[str, Any]) -> _Measure | None:

@@ -19,15 +19,8 @@ def observed(
     unit: str | None = None,
     comparator: str | None = None,
 ) -> dict[str, Any]:
-    quantity: dict[str, Any] = {"value": Decimal(value)}
-    for name, text in (
-        ("system", system if code else None),
-        ("code", code),
-        ("unit", unit),
-        ("comparator", comparator),
-    ):
-        if text:
-            quantity[name] = text
+    unit_parts = {"system": system if code else None, "code": code, "unit": unit, "comparator": comparator}
+    quantity = {"value": Decimal(value)} | {name: text for name, text in unit_parts.items() if text}
     return {"resourceType": "Observation", "valueQuantity": quantity}
 
 
