@@ -23,6 +23,9 @@ CONDITIONAL = "fhir-data-pipes-hiv-79"  # patients refer to practitioners by cri
 FIRST = ("hospitalInformation", "practitionerInformation")
 SEED = 7
 UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+READABLE = re.compile(
+    rb'("resourceType":"\w+","id":"|"(?:reference|url)":"[A-Z]\w*/|"fullUrl":"[^"]*/)([A-Za-z0-9.-]+)(?=")'
+)
 COPIES = uuid.UUID("6f6c1f0e-4b8e-5d0a-9a43-0d7f7d3ab1c2")
 TYPE = re.compile(rb'"method"\s*:\s*"(?:POST|PUT)"')
 
@@ -60,13 +63,17 @@ def hospital(patients: int) -> tuple[Load, ...]:
 
 
 def synthea(patients: int) -> Data | None:
-    """So many patients of both sets, a seeded choice in a seeded order; None where the reference data is missing."""
+    """So many patients, a seeded choice in a seeded order; None where the reference data is missing.
+
+    Of both sets, or of the first alone where that has enough: the second needs 4,764 resources before its first patient.
+    """
     place = reference_data()
     if place is None:
         return None
     before, those = _sorted(place / SEPARATE)
     criteria, others = _sorted(place / CONDITIONAL)
-    chosen = Random(SEED).sample(those + others, min(patients, len(those) + len(others)))
+    there = those if patients <= len(those) else those + others
+    chosen = Random(SEED).sample(there, min(patients, len(there)))
     needed = criteria if any(path in others for path in chosen) else []
     first = [load_of(_read(path)) for path in before + needed]
     return Data(f"Synthea, {len(chosen)} patients", tuple(first), tuple(load_of(_read(path)) for path in chosen))
@@ -113,7 +120,7 @@ def fresh(body: bytes, number: int) -> bytes:
 
     if UUID.search(body):
         return UUID.sub(other, body)
-    return re.sub(rb'("(?:url|reference|id|fullUrl)":"(?:[^"]*/)?)([A-Za-z0-9.-]+)"', rb'\g<1>c%d-\2"' % number, body)
+    return READABLE.sub(rb"\g<1>c%d-\2" % number, body)
 
 
 def load_of(body: bytes) -> Load:

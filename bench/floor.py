@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from psycopg_pool import AsyncConnectionPool
 from bench.client import Answer, Target
 from bench.expectation import told
 from bench.load import Client, Meter, Scenario, Tape, Taped, Trial
+from bench.server import Meter as ProcessMeter
+from bench.server import Server, free_port
 from fhir_server.listen import options
 
 SCHEMA = """
@@ -128,36 +131,50 @@ def _success(answer: Answer) -> str:
     return "" if 200 <= answer.status < 300 else told(answer)
 
 
-async def beside(trial: Trial, meter: Meter, url: str | None, floor: Target | None, floor_meter: Meter) -> Trial | None:
-    """Measures the trial and, in turns with it, the floor with what the trial asked; the floor's trial, if there is one."""
-    plan = trial.plan
-    seconds = plan.seconds / plan.rounds
+async def beside(trial: Trial, rounds: Sequence[Scenario], meter: Meter, floor: "Running | None") -> Trial | None:
+    """Measures the trial, a stretch for each of the rounds, and between them the floor with what the trial asked first.
+
+    In turns, so that a machine that gets slower meanwhile does so for both. None where there is no floor.
+    """
     below: Trial | None = None
-    for turn in range(plan.rounds):
-        tape = Tape() if turn == 0 and url else None
-        await trial.stretch(meter, seconds, tape)
-        if tape and tape.requests and url and floor:
-            fill(url, tape.requests)
-            below = Trial(floor, replay(tape.requests), plan)
-        if below is not None:
-            await below.stretch(floor_meter, min(seconds, max(1.0, seconds / 2)))
+    for scenario in rounds:
+        trial.scenario = scenario
+        tape = Tape() if floor is not None and below is None else None
+        await trial.stretch(meter, trial.plan.seconds, tape)
+        if floor is not None and tape is not None and tape.requests:
+            fill(floor.url, tape.requests)
+            below = Trial(floor.target, replay(tape.requests), trial.plan)
+        if floor is not None and below is not None:
+            await below.stretch(floor.meter, trial.plan.floor_seconds)
     return below
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The floor where it runs, on the database of this URL."""
+
+    target: Target
+    url: str
+    meter: Meter
+
+
 @contextlib.contextmanager
-def running(url: str, workers: int, log: Path) -> Iterator[tuple[Target, int]]:
-    """The floor in a process of its own on a free port: its target and its process id."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def running(server: Server, workers: int, log: Path) -> Iterator[Running]:
+    """The floor in a process of its own on a free port, on the database of the server."""
+    url, port = server.url, free_port()
+    assert url is not None, "the database of a server of somebody else's is not known"
     fill(url, ())
     command = [sys.executable, "-m", "bench.floor", "--port", str(port), "--workers", str(workers)]
-    with log.open("ab") as out, subprocess.Popen(
-        command, env={**os.environ, URL: url}, stdin=subprocess.DEVNULL, stdout=out, stderr=out
-    ) as process:
+    with (
+        log.open("ab") as out,
+        subprocess.Popen(
+            command, env={**os.environ, URL: url}, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+        ) as process,
+    ):
         try:
             _wait(process, port, log)
-            yield Target(f"http://127.0.0.1:{port}"), process.pid
+            own = ProcessMeter(process.pid, server.meter.database)
+            yield Running(Target(f"http://127.0.0.1:{port}"), url, own.cpu)
         finally:
             process.terminate()
             process.wait(20)

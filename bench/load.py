@@ -100,12 +100,12 @@ Meter = Callable[[], Cpu]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a workload is measured: `seconds` in all, in `rounds` between which the floor has its turn; `warm` before each."""
+    """How a workload is measured: a stretch of at most `seconds` after `warm`, then `floor_seconds` for the floor."""
 
     clients: int
     seconds: float
     warm: float = 1.0
-    rounds: int = 2
+    floor_seconds: float = 2.0
     seed: str = "1"
 
 
@@ -154,8 +154,3 @@ async def _work(client: Client, scenario: Scenario, stage: Stage) -> None:
             await scenario(client)
     except Exhausted:
         return
-
-
-async def measured(trial: Trial, meter: Meter, tape: Tape | None = None) -> None:
-    """The whole time of the trial at a stretch."""
-    await trial.stretch(meter, trial.plan.seconds, tape)

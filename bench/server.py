@@ -117,7 +117,9 @@ def tree(found: Mapping[int, Process], root: int) -> set[int]:
 def resident(pid: int) -> Memory:
     """MiB of one process, zero where it is gone."""
     try:
-        lines = dict(line.split(":", 1) for line in (PROC / str(pid) / "status").read_text().splitlines() if ":" in line)
+        lines = dict(
+            line.split(":", 1) for line in (PROC / str(pid) / "status").read_text().splitlines() if ":" in line
+        )
         now, peak = (int(lines.get(name, "0 kB").split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
     except OSError:
         return Memory()

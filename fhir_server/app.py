@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.responses import RedirectResponse
 from starlette.types import Receive, Scope, Send
 
 from fhir_server.interactions.context import Context
@@ -60,6 +61,7 @@ def create_app(settings: Settings | None = None) -> Application:
     # The documentation page brings its scripts along: a hospital's network may reach nothing outside.
     pages: FastAPI = FastAPIOffline(redoc_url=None, title="MediConnect", lifespan=lifespan)
     pages.include_router(health_routes(lambda: pages.state.context))
+    pages.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     pages.openapi = lambda: openapi(settings)  # type: ignore[method-assign]  # FastAPI's documented way to replace it
     return Application(pages, Endpoint(PREFIX, lambda: pages.state.context))
 

@@ -1,4 +1,4 @@
-"""The command line: `mediconnect serve | migrate | load | demo | doctor | version`; each command imports what it needs when it is called.
+"""The command line: `mediconnect serve | migrate | load | demo | package | doctor | version`; each command imports what it needs when it is called.
 
 https://typer.tiangolo.com/tutorial/commands/
 """
@@ -8,6 +8,8 @@ https://typer.tiangolo.com/tutorial/commands/
 import asyncio
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +23,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+package_app = typer.Typer(
+    name="package", help="Install, list, pin, check and remove FHIR packages.", no_args_is_help=True
+)
+app.add_typer(package_app)
 
 
 @app.command()
@@ -74,7 +81,9 @@ def load(
     validate: Annotated[str, typer.Option(help="How strictly resources are checked: structure, base or none.")] = (
         "structure"
     ),
-    check: Annotated[bool, typer.Option("--check", help="Load nothing; compare what is stored with the paths.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Load nothing; compare what is stored with the paths.")
+    ] = False,
 ) -> None:
     """Load FHIR data. Exits with 0 when all is loaded, 1 when some was refused, 3 when it was interrupted."""
     from fhir_server.settings import Settings
@@ -98,7 +107,7 @@ def demo(
 ) -> None:
     """Store the demonstration hospital, or write it as transaction Bundles."""
     from fhir_server.settings import Settings
-    from loaders.hospital import demonstrate, write_bundles
+    from loaders.demo import demonstrate, write_bundles
 
     if out is not None:
         raise typer.Exit(write_bundles(out, patients, seed))
@@ -119,6 +128,92 @@ def doctor(
     else:
         print("\n".join(finding.line() for finding in findings))
     raise typer.Exit(1 if any(finding.grade == "FAIL" for finding in findings) else 0)
+
+
+@package_app.command("install")
+def package_install(
+    paths: Annotated[list[Path], typer.Argument(help="FHIR npm packages: .tgz, unpacked, or a folder of .tgz files.")],
+) -> None:
+    """Install packages for FHIR 4.0.x into DATA_DIR/packages. What is there already stays as it is."""
+    from profiles.install import install
+
+    with _packages() as folder:
+        done = [one for path in paths for one in install(path, folder)]
+        for one in done:
+            print(
+                f"{one.manifest.label}: "
+                + (f"{one.definitions} definitions installed" if one.changed else "is installed already")
+            )
+        for label in sorted({label for one in done for label in one.missing}):
+            print(f"  not installed, though it is depended on: {label}")
+
+
+@package_app.command("list")
+def package_list() -> None:
+    """The installed packages with the dependencies they lack."""
+    from profiles.install import installed, missing
+    from profiles.registry import pins
+
+    with _packages() as folder:
+        pinned = pins(folder)
+        for one in installed(folder):
+            lacks = missing(one, folder)
+            mark = " (pinned)" if pinned.get(one.name) == one.version else ""
+            print(f"{one.label}{mark} {one.title}" + (f"; lacks {', '.join(lacks)}" if lacks else ""))
+
+
+@package_app.command("pin")
+def package_pin(name: str, version: str) -> None:
+    """Have canonicals without a version mean this version of a package, not the newest."""
+    from profiles.install import pin
+
+    with _packages() as folder:
+        pin(folder, name, version)
+        print(f"{name} is pinned to {version}")
+
+
+@package_app.command("remove")
+def package_remove(name: str, version: str) -> None:
+    """Remove one version of a package."""
+    from profiles.install import remove
+
+    with _packages() as folder:
+        remove(folder, name, version)
+        print(f"{name}#{version} is removed")
+
+
+@package_app.command("check")
+def package_check() -> None:
+    """Compile all of R4 and every installed profile; prints those that cannot be used, and the memory it all takes."""
+    import resource
+
+    from profiles.definitions import r4
+    from profiles.registry import Registry
+
+    with _packages() as folder:
+        registry = Registry(folder)
+        for name in r4().types:
+            r4().structure(name)
+        count = sum(1 for _ in registry.profiles())
+        print("\n".join(registry.problems.values()) or "every profile can be used")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 * 1024 if sys.platform == "darwin" else 1024)
+        print(
+            f"{count} profiles of {len(registry.manifests) - 1} packages compiled; the process took {peak:.0f} MB at most"
+        )
+
+
+@contextmanager
+def _packages() -> Iterator[Path]:
+    """The folder of the packages; what cannot be done to them is said in one line, and ends with 1."""
+    from fhir_server.settings import Settings
+    from profiles.install import InstallError
+    from profiles.package import PackageError
+
+    try:
+        yield Settings().data_dir / "packages"
+    except (InstallError, PackageError, OSError) as error:
+        print(f"mediconnect: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error
 
 
 @app.command()

@@ -47,4 +47,5 @@ class Settings(BaseSettings):
     @cached_property
     def fhir_base(self) -> str:
         """The FHIR base as clients see it, without a slash at the end."""
-        return self.base_url.rstrip("/") or f"http://{self.host}:{self.port}/fhir"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.base_url.rstrip("/") or f"http://{host}:{self.port}/fhir"

@@ -31,7 +31,7 @@ ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 class Copy:
-    """A Writer that uses COPY where all that is written is new and this login may, and the server's statement elsewhere.
+    """A Writer that uses COPY for what is new where this login may, and the server's own statement for all else.
 
     It works inside a transaction only. `committed` tells it that the transaction has ended well.
     """
@@ -43,20 +43,26 @@ class Copy:
 
     async def __call__(self, conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes) -> None:
         """Writes the versions; raises what store.changes.write raises."""
-        if all(one.pk == 0 and one.removed is None for one in writes) and await self._allowed(conn):
-            await conn.execute(ROLE, ("none",))
-            await _copy(conn, tenant, writes)
-            await conn.execute(ROLE, (SERVER_ROLE,))
-            await _add_shapes(conn, tenant, shapes.unknown(writes))
-            self.resources += len(writes)
-        else:
+        new = [one for one in writes if one.pk == 0]
+        if not (new and await self._allowed(conn)):
             await write_by_statement(conn, tenant, writes, shapes)
+        else:
+            if len(new) < len(writes):
+                await write_by_statement(conn, tenant, [one for one in writes if one.pk != 0], shapes)
+            await self._copy(conn, tenant, new, shapes)
         self._shapes.update(one.shape for one in writes if one.shape)
 
     def committed(self, shapes: KnownShapes) -> None:
         """What was written is there for everybody, so its shapes need not be sent again."""
         shapes.ids |= self._shapes
         self._shapes.clear()
+
+    async def _copy(self, conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes) -> None:
+        await conn.execute(ROLE, ("none",))
+        await _copy(conn, tenant, writes)
+        await conn.execute(ROLE, (SERVER_ROLE,))
+        await _add_shapes(conn, tenant, shapes.unknown(writes))
+        self.resources += len(writes)
 
     async def _allowed(self, conn: Connection) -> bool:
         if self._may is None:

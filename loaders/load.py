@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import multiprocessing
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from loaders.worker import Finished, Lost, Message, Orders, opened_context, vali
 
 LOADED, REFUSED, USAGE, INTERRUPTED = 0, 1, 2, 3
 PATIENCE = 30.0
+# A fork has imported the server already; where it is not safe with the system's libraries, a new process does it again.
+STARTED_BY = "fork" if sys.platform == "linux" else "spawn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +49,16 @@ class Crew:
     """The worker processes of a load."""
 
     def __init__(self, size: int) -> None:
-        spawning = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context(STARTED_BY)
         self._processes: list[BaseProcess] = []
         self.channels: list[Connection] = []
         for _ in range(size):
-            ours, theirs = spawning.Pipe()
-            process = spawning.Process(target=work, args=(theirs,), daemon=True)
+            ours, theirs = context.Pipe()
+            self.channels.append(ours)
+            process = context.Process(target=work, args=(theirs, tuple(self.channels)), daemon=True)
             process.start()
             theirs.close()
             self._processes.append(process)
-            self.channels.append(ours)
 
     def order(self, orders: Orders) -> None:
         """What all workers are told before the first task."""
@@ -182,7 +185,7 @@ def _run(
 ) -> int:
     one = Load(display, report, None)
     with ExitStack() as stack:
-        # Started first, because they need a second to import the server; stopped before the database is.
+        # Started first, while there are no threads and no files but the standard ones; stopped before the database is.
         crew = Crew(options.workers if _divisible(found) else min(options.workers, len(found)))
         try:
             orders, record = _orders(stack, load_id, settings, options)

@@ -120,7 +120,9 @@ class Acceptance:
             return kind, wrap(self._contained if field.name == "contained" else self.resource), bit
         return kind, self._later(field.type, rules, field.name, bit, wrap), bit
 
-    def _later(self, type_name: str, rules: dict[str, Rule], name: str, bit: int, wrap: Callable[[Right], Right]) -> Right:
+    def _later(
+        self, type_name: str, rules: dict[str, Rule], name: str, bit: int, wrap: Callable[[Right], Right]
+    ) -> Right:
         """A test that compiles its structure when it is first needed and then takes its own place in the rules."""
 
         def right(value: Any) -> object:
@@ -175,48 +177,9 @@ def _all_of(right: Right, field: Field) -> Right:
 
 
 def _object_of(structure: Structure, rules: Mapping[str, Rule], invariants: tuple[Right, ...]) -> Right:
-    """The test of an object; of the two forms the one that need not watch choices is taken where there are none."""
-    wanted = _required(structure)
-    chooses = any(field.choice or (field.primitive and field.repeats) for field in structure.fields.values())
-    return (_choosing if chooses else _plain)(rules, wanted, invariants)
+    """The test of an object."""
+    demands = (*_required(structure), *invariants)
 
-
-def _required(structure: Structure) -> tuple[frozenset[str] | str, ...]:
-    """Each required element: its property, or the properties of a choice."""
-    return tuple(
-        frozenset(field.name for field in structure.fields.values() if f"{field.element}[x]" == name)
-        if name.endswith("[x]")
-        else name
-        for name in structure.required
-    )
-
-
-def _plain(rules: Mapping[str, Rule], wanted: tuple[Any, ...], invariants: tuple[Right, ...]) -> Right:
-    def accept(value: dict[str, Any]) -> bool:
-        if len(value) < 2 and (not value or "id" in value):
-            return False
-        try:
-            for name, item in value.items():
-                kind, right, _ = rules[name]
-                if type(item) is kind:
-                    if not right(item):
-                        return False
-                elif kind is not Decimal or type(item) is not int:
-                    return False
-        except KeyError:
-            return False
-        for name in wanted:
-            if name not in value:
-                return False
-        for holds in invariants:
-            if not holds(value):
-                return False
-        return True
-
-    return accept
-
-
-def _choosing(rules: Mapping[str, Rule], wanted: tuple[Any, ...], invariants: tuple[Right, ...]) -> Right:
     def accept(value: dict[str, Any]) -> bool:
         if len(value) < 2 and (not value or "id" in value):
             return False
@@ -225,13 +188,7 @@ def _choosing(rules: Mapping[str, Rule], wanted: tuple[Any, ...], invariants: tu
             for name, item in value.items():
                 kind, right, bit = rules[name]
                 if bit:
-                    if bit == BESIDE:
-                        if not _beside(value, name, item):
-                            return False
-                    elif chosen & bit:
-                        return False
-                    else:
-                        chosen |= bit
+                    chosen = _choose(chosen, bit, value, name, item)
                 if type(item) is kind:
                     if not right(item):
                         return False
@@ -239,12 +196,37 @@ def _choosing(rules: Mapping[str, Rule], wanted: tuple[Any, ...], invariants: tu
                     return False
         except KeyError:
             return False
-        for one in wanted:
-            if one.isdisjoint(value) if type(one) is frozenset else one not in value:
-                return False
-        for holds in invariants:
+        for holds in demands:
             if not holds(value):
                 return False
-        return True
+        return chosen >= 0
 
     return accept
+
+
+_TWICE = -1
+
+
+def _choose(chosen: int, bit: int, value: dict[str, Any], name: str, item: Any) -> int:
+    """The choices made so far and this one; _TWICE once one is made twice, or a sibling is without its value."""
+    if bit == BESIDE:
+        return chosen if _beside(value, name, item) else _TWICE
+    return _TWICE if chosen & bit else chosen | bit  # all bits of _TWICE are set: it stays
+
+
+def _required(structure: Structure) -> tuple[Right, ...]:
+    """The tests that what is required is there, most often one name; a choice by any of its properties."""
+    return tuple(
+        _any_of(frozenset(field.name for field in structure.fields.values() if f"{field.element}[x]" == name))
+        if name.endswith("[x]")
+        else _member(name)
+        for name in structure.required
+    )
+
+
+def _any_of(names: frozenset[str]) -> Right:
+    return lambda value: not names.isdisjoint(value)
+
+
+def _member(name: str) -> Right:
+    return lambda value: name in value

@@ -3,14 +3,16 @@
 https://hl7.org/fhir/R4/validation.html
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from profiles import binding, reference
 from profiles.definitions import Definitions, Field, Structure
 from profiles.fhirpath.element import Element
 from profiles.fhirpath.error import FhirPathError
 from profiles.invariant import Invariant, invariants
-from profiles.issue import Findings
+from profiles.issue import Findings, did_you_mean, shown
 
 _SIMPLE = "http://hl7.org/fhir/StructureDefinition/SimpleQuantity"
 
@@ -27,32 +29,58 @@ class Demands:
     definitions: Definitions
     findings: Findings
     _invariants: dict[tuple[str, str], tuple[Invariant, ...]] = field(default_factory=dict)
+    _types: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
     def look(self, element: Element, place: Field | None, structure: Structure | None) -> None:
         """One element, the field it stands in (None: a root), and its structure (None: that of a primitive type)."""
         if place is not None:
             self._look_at_place(element, place)
-        if structure is not None:
-            self._evaluate(element, structure, structure.name)
+        if structure is None:
+            return
+        self._evaluate(element, structure, structure.name)
+        if structure.name == "Reference":
+            self._look_inside(element)
+        elif structure.kind == "resource" and "contained" in element.value:
+            for position in reference.unreferred(element.value):
+                text = (
+                    "nothing refers to this contained resource, and it does not refer to the resource around it (dom-3)"
+                )
+                self._add("invariant", text, f"{element.path()}.contained[{position}]", "dom-3")
 
     def _look_at_place(self, element: Element, place: Field) -> None:
         value = element.value
         if value is None:
             return
         if (bound := binding.required_binding(self.definitions, place)) and (text := binding.fault(bound, value)):
-            self.findings.add("code-invalid", text, element.path())
-        if place.targets and place.type == "Reference" and (text := self._misled(element, place)):
-            self.findings.add("value", text, element.path())
+            self._add("code-invalid", text, element.path())
+        if (
+            place.targets
+            and place.type == "Reference"
+            and (text := reference.fault(value, self._contained(element), place.targets, self.definitions))
+        ):
+            step = ".reference" if "reference" in value else ".type"
+            self._add("value", text, element.path() + step)
         if is_simple(place) and "comparator" in value:
-            self.findings.add("structure", "a quantity here has no comparator", f"{element.path()}.comparator", key="sqty-1")
+            self._add("structure", "a quantity here has no comparator", f"{element.path()}.comparator", "sqty-1")
         if element.parent is not None and place.type != place.path:
             self._evaluate(element, self.definitions.structure(place.path.rpartition(".")[0]), place.path)
 
-    def _misled(self, element: Element, place: Field) -> str | None:
+    def _look_inside(self, element: Element) -> None:
+        local = element.value.get("reference", "")
+        if local[:1] == "#" and local != "#" and local[1:] not in self._contained(element):
+            known = [f"#{one}" for one in self._contained(element) if one]
+            text = f"{shown(local)} leads to no contained resource of this one{did_you_mean(local, known)} (ref-1)"
+            self._add("invariant", text, element.path(), "ref-1")
+
+    def _contained(self, element: Element) -> Mapping[str, Any]:
+        """The types of what #id may lead to from an element."""
         container = element
         while container.parent is not None and not _is_outermost(container):
             container = container.parent
-        return reference.fault(element.value, container.value, place.targets, self.definitions)
+        key = id(container.value)
+        if key not in self._types:
+            self._types[key] = reference.contained_types(container.value)
+        return self._types[key]
 
     def _evaluate(self, element: Element, structure: Structure, path: str) -> None:
         key = structure.name, path
@@ -68,6 +96,9 @@ class Demands:
             if not met:
                 text = f"{invariant.human} ({invariant.key})"
                 self.findings.add("invariant", text, element.path(), invariant.severity, invariant.key)
+
+    def _add(self, code: str, text: str, location: str, key: str = "") -> None:
+        self.findings.add(code, text, location, key=key)
 
 
 def _is_outermost(element: Element) -> bool:

@@ -100,10 +100,15 @@ def _steps(element: Members, before: dict[str, tuple[Step, ...]]) -> tuple[Step,
     """Where an element stands: as its id says, or below the last element `before` it at the path of its parent."""
     path: str = element["path"]
     names = path.split(".")
-    steps = tuple((name, slice_name) for name, _, slice_name in (part.partition(":") for part in element.get("id", "").split(".")))
+    steps = tuple(
+        (name, slice_name) for name, _, slice_name in (part.partition(":") for part in element.get("id", "").split("."))
+    )
     if len(steps) != len(names) or any(_differ(step, name) for step, name in zip(steps, names, strict=True)):
         parent = path.rpartition(".")[0]
-        steps = (*before.get(parent, tuple((name, "") for name in names[:-1])), (names[-1], element.get("sliceName", "")))
+        steps = (
+            *before.get(parent, tuple((name, "") for name in names[:-1])),
+            (names[-1], element.get("sliceName", "")),
+        )
     before[path] = steps
     return steps
 

@@ -10,6 +10,7 @@ from typing import Any
 
 LIMIT = 100
 """More issues than this help nobody; a closing note says that there were more."""
+_LONGEST = 100  # of a word that may be a slip of the pen; comparing takes time by its square
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Findings:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'name'?` where something known is close, else an empty string."""
+    if len(word) > _LONGEST:
+        return ""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'?" if close else ""
 

@@ -12,7 +12,9 @@ from profiles.definitions import Definitions
 
 Right = Callable[[Any], object]
 # Relative ([type]/[id]), conditional ([type]?…) or on some server; what is behind the id is a version.
-_literal = re.compile(r"(?:https?://.*/)?([A-Z][A-Za-z]+)(?:/[A-Za-z0-9.\-]{1,64}(?:/_history/[A-Za-z0-9.\-]{1,64})?|\?.*)").fullmatch
+_literal = re.compile(
+    r"(?:https?://.*/)?([A-Z][A-Za-z]+)(?:/[A-Za-z0-9.\-]{1,64}(?:/_history/[A-Za-z0-9.\-]{1,64})?|\?.*)"
+).fullmatch
 
 
 def named_type(reference: str, definitions: Definitions) -> str | None:
@@ -38,7 +40,9 @@ def contained_types(resource: Mapping[str, Any]) -> Mapping[str, Any]:
     contained = resource.get("contained")
     if type(contained) is not list:
         return {}
-    types = {one["id"]: one.get("resourceType") for one in contained if type(one) is dict and type(one.get("id")) is str}
+    types = {
+        one["id"]: one.get("resourceType") for one in contained if type(one) is dict and type(one.get("id")) is str
+    }
     return {"": resource.get("resourceType"), **types}
 
 
@@ -52,25 +56,29 @@ def resolves(container: Container) -> Right:
     return accept
 
 
-def all_referred(value: dict[str, Any]) -> bool:
-    """Whether each contained resource of a resource is referred to by a Reference in it (most of dom-3).
-
-    It may be referred to by a canonical or uri as well, or refer to the resource itself; these are for the closer look.
-    """
-    contained = value.get("contained", ())
-    return not contained or {f"#{one.get('id')}" for one in contained} <= set(_references(value))
+def all_referred(resource: dict[str, Any]) -> bool:
+    """Whether each contained resource of a resource is surely referred to (dom-3)."""
+    return "contained" not in resource or not unreferred(resource)
 
 
-def _references(value: Any) -> Iterator[str]:
-    """The text of every `reference` in a JSON value."""
+def unreferred(resource: dict[str, Any]) -> list[int]:
+    """The positions of the contained resources that nothing refers to, and that do not refer to the resource around them."""
+    contained = resource["contained"]
+    referred = set(_local(resource))
+    lost = [place for place, one in enumerate(contained) if f"#{one.get('id')}" not in referred]
+    return [place for place in lost if "#" not in _local(contained[place])]
+
+
+def _local(value: Any) -> Iterator[str]:
+    """Every text in a JSON value that begins like a reference inside a resource; canonicals and uris may be such, too."""
     todo = [value]
     for one in todo:
         if type(one) is dict:
-            if type(reference := one.get("reference")) is str:
-                yield reference
             todo += one.values()
         elif type(one) is list:
             todo += one
+        elif type(one) is str and one[:1] == "#":
+            yield one
 
 
 def right_reference(targets: tuple[str, ...], right: Right, definitions: Definitions, container: Container) -> Right:
@@ -90,15 +98,17 @@ def right_reference(targets: tuple[str, ...], right: Right, definitions: Definit
     return accept
 
 
-def fault(value: dict[str, Any], container: Mapping[str, Any], targets: tuple[str, ...], definitions: Definitions) -> str | None:
-    """What is wrong with where a Reference inside a container leads, as a sentence."""
+def fault(
+    value: dict[str, Any], types: Mapping[str, Any], targets: tuple[str, ...], definitions: Definitions
+) -> str | None:
+    """What is wrong with where a Reference leads, as a sentence; `types` is the Container's."""
     reference, stated = value.get("reference"), value.get("type")
     if isinstance(stated, str) and definitions.is_resource(stated) and stated not in targets:
         return f"a reference to {_article(stated)} may not stand here; allowed: {', '.join(targets)}"
     if not isinstance(reference, str):
         return None
     local = reference.startswith("#")
-    named = contained_types(container).get(reference[1:]) if local else named_type(reference, definitions)
+    named = types.get(reference[1:]) if local else named_type(reference, definitions)
     if not isinstance(named, str) or named in targets:
         return None
     return f"'{reference[:80]}' leads to {_article(named)}, which may not stand here; allowed: {', '.join(targets)}"

@@ -3,6 +3,7 @@
 https://hl7.org/fhir/R4/http.html#create, #update, #patch, #delete and #concurrency
 """
 
+import asyncio
 import re
 import uuid
 from collections.abc import Callable, Sequence
@@ -10,9 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from fhir_server.etag import etag
 from fhir_server.interactions.context import Context
 from fhir_server.json import dump_json, parse_json
-from fhir_server.outcome import Refusal, refuse
+from fhir_server.outcome import Issue, Refusal, refuse
 from fhir_server.search.index import extract
 from fhir_server.search.key import key, reference_key
 from fhir_server.store.changes import Write
@@ -20,6 +22,7 @@ from fhir_server.store.resources import Current, current
 from fhir_server.store.rows import Rows
 
 ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+TURN = 16  # changes between which other requests are served
 MILLISECOND = timedelta(milliseconds=1)
 SUBSETTED = ("http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "SUBSETTED")
 
@@ -74,12 +77,14 @@ async def apply(context: Context, changes: Sequence[Change], *, lock: bool) -> l
     """
     known = await _current(context, changes, lock=lock)
     now = datetime.now(UTC)
-    planned = [
-        _placed(context, change, known.get((context.type_code(change.type), change.id)), now) for change in changes
-    ]
+    planned = []
+    for n, change in enumerate(changes, 1):
+        planned.append(_placed(context, change, known.get((context.type_code(change.type), change.id)), now))
+        if n % TURN == 0:
+            await asyncio.sleep(0)  # other requests get their turn while a long Bundle is worked on
     writes = [step for _, step in planned if step is not None]
     if writes:
-        await context.write(context.conn, context.tenant, writes, context.shapes)
+        await write(context.conn, context.tenant, writes, context.shapes)
     return [stored for stored, _ in planned]
 
 
@@ -138,7 +143,7 @@ def _content(context: Context, change: Change, known: Current | None) -> dict[st
     if known is None:
         raise refuse("not-found", f"{_name(change)} is not known")
     if known.content is None:
-        raise refuse("deleted", f"{_name(change)} was deleted")
+        raise Refusal(Issue("deleted", f"{_name(change)} was deleted"), headers=[("etag", etag(known.version))])
     return change.patch(parse_json(known.content))
 
 

@@ -1,7 +1,7 @@
 """Links inside a transaction: temporary identities and conditional references become those that are stored.
 
-https://hl7.org/fhir/R4/http.html#trules: references, elements of type uri, url, canonical, oid and uuid, and the links
-of narratives are rewritten; a string such as Identifier.value is an identity of its own and stays.
+https://hl7.org/fhir/R4/http.html#trules: references, elements of type uri, url and canonical, and the links of
+narratives are rewritten; a string such as Identifier.value is an identity of its own and stays.
 """
 
 import re
@@ -15,7 +15,8 @@ from profiles.definitions import Structure, r4
 CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(.+)")
 NARRATIVE_LINK = re.compile(r"""(<(?:a|img)\b[^>]*?\b(?:href|src)\s*=\s*)(["'])(.*?)\2""", re.DOTALL | re.IGNORECASE)
 TAIL = re.compile(r"[#|].*", re.DOTALL)
-LINK_TYPES = frozenset(("uri", "url", "canonical", "oid", "uuid"))
+# Not oid and uuid, which http.html lists too: their values begin with urn:oid: or urn:uuid:, so no link of ours is one.
+LINK_TYPES = frozenset(("uri", "url", "canonical"))
 
 LINK, REFERENCE, NARRATIVE = "link", "reference", "narrative"
 Action = str | Structure

@@ -73,8 +73,8 @@ def _parsed(context: Context, entry: Entry) -> Step:
         raise refuse("not-supported", f"{entry.method} {path[:200]} is not possible in a transaction", status=405)
     criteria: Pairs | None = None
     if entry.method == "POST":
-        if unless := entry.headers.get("if-none-exist"):
-            criteria = criteria_of(unless, kind)
+        unless = entry.headers.get("if-none-exist")
+        criteria = criteria_of(unless, kind) if unless is not None else selecting(split_query(query.encode())) or None
     elif ids:
         check_id(ids[0])
     else:

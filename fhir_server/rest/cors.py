@@ -12,9 +12,11 @@ from fhir_server.settings import Settings
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 REQUEST_HEADERS = (
     "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Exist, If-None-Match, Prefer, "
-    "X-Requested-With, X-Security-Context"
+    "X-Request-Id, X-Requested-With, X-Security-Context"
 )
 EXPOSED = "Content-Location, ETag, Last-Modified, Location, X-Request-Id, Retry-After"
+ANY: Headers = [("access-control-allow-origin", "*"), ("access-control-expose-headers", EXPOSED)]
+VARY = ("vary", "Origin")
 
 
 @lru_cache(maxsize=4)
@@ -23,16 +25,14 @@ def _origins(setting: str) -> frozenset[str]:
 
 
 def cors_headers(settings: Settings, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """What an answer to a page of another origin carries; nothing where the request names no origin that is allowed."""
+    """What an answer to a page of another origin carries; where origins are named, caches must tell them apart."""
     origin = next((value.decode("latin-1") for name, value in headers if name == b"origin"), None)
-    if origin is None:
-        return []
     allowed = _origins(settings.cors_origins)
     if "*" in allowed:
-        return [("access-control-allow-origin", "*"), ("access-control-expose-headers", EXPOSED)]
+        return ANY if origin is not None else []
     if origin not in allowed:
-        return []
-    return [("access-control-allow-origin", origin), ("vary", "Origin"), ("access-control-expose-headers", EXPOSED)]
+        return [VARY]
+    return [("access-control-allow-origin", origin), ("access-control-expose-headers", EXPOSED), VARY]
 
 
 def preflight(settings: Settings, headers: Mapping[str, str]) -> Headers:

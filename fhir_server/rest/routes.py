@@ -122,4 +122,11 @@ def _unknown(request: Request) -> Refusal:
 
 async def respond(context: Context, request: Request) -> Response:
     """Runs the interaction that a request asks for."""
-    return await route_of(context, request).interaction(context, request)
+    route = route_of(context, request)
+    try:
+        return await route.interaction(context, request)
+    except Refusal as refusal:
+        if refusal.status != 405 or any(name == "allow" for name, _ in refusal.headers):
+            raise
+        others = {method: other for method, other in TABLE[route.path].items() if method != route.method}
+        raise Refusal(refusal.issues, status=405, headers=[*refusal.headers, ("allow", allowed(others))]) from None

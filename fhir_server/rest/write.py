@@ -16,13 +16,13 @@ from fhir_server.rest.response import Response, version_headers
 
 
 async def create(context: Context, request: Request) -> Response:
-    """A new resource; with If-None-Exist only where the criteria select none."""
+    """A new resource; with If-None-Exist, or criteria in the URL, only where they select none."""
     kind, _ = _target(context, request)
     resource = resource_of(context, request, kind)
     unless = request.headers.get("if-none-exist")
-    if unless is None:
+    criteria = criteria_of(unless.encode("latin-1"), kind) if unless is not None else _criteria(request)
+    if unless is None and not criteria:
         return _stored_response(context, request, await write.create(context, kind, resource))
-    criteria = criteria_of(unless.encode("latin-1"), kind)
     return _stored_response(context, request, await write.create_unless(context, kind, resource, criteria))
 
 

@@ -122,7 +122,10 @@ def test_sixty_four_transactions_finish_on_a_pool_of_four(module_database_url: s
             resource = {"resourceType": "Observation", "status": "final", "code": {"text": f"{n}-{k}"}}
             entries.append({"resource": resource, "request": {"method": "POST", "url": "Observation"}})
         unless = {"method": "POST", "url": "Patient", "ifNoneExist": f"identifier=http://example.org/pool|{n % 8}"}
-        patient = {"resourceType": "Patient", "identifier": [{"system": "http://example.org/pool", "value": str(n % 8)}]}
+        patient = {
+            "resourceType": "Patient",
+            "identifier": [{"system": "http://example.org/pool", "value": str(n % 8)}],
+        }
         entries.append({"resource": patient, "request": unless})
         return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 

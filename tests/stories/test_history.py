@@ -148,7 +148,9 @@ def test_count_zero_tells_the_total_alone(fhir: httpx.Client, story: list):
     ],
 )
 @pytest.mark.parametrize("level", ["/Patient/ID/_history", "/Patient/_history", "/_history"])
-def test_parameters_that_history_does_not_understand_are_refused(fhir: httpx.Client, story: list, level: str, query: str):
+def test_parameters_that_history_does_not_understand_are_refused(
+    fhir: httpx.Client, story: list, level: str, query: str
+):
     answer = fhir.get(f"{level.replace('ID', story[0]['id'])}?{query}")
     assert answer.status_code == 400, answer.text
     assert issue(answer)["severity"] == "error"

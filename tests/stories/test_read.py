@@ -176,7 +176,9 @@ def test_elements_leaves_what_was_named_and_says_so(fhir: httpx.Client, patient:
         assert subsetted(part)
 
 
-@pytest.mark.parametrize("query", ["_summary=yes", "_summary=true&_summary=text", "_format=json&_format=xml", "_pretty=x"])
+@pytest.mark.parametrize(
+    "query", ["_summary=yes", "_summary=true&_summary=text", "_format=json&_format=xml", "_pretty=x"]
+)
 def test_parameters_that_contradict_or_mean_nothing_are_refused(fhir: httpx.Client, patient: dict, query: str):
     assert fhir.get(f"/Patient/{patient['id']}?{query}").status_code == 400
     assert fhir.get(f"/Patient/{patient['id']}?_summary=true&_summary=true").status_code == 200

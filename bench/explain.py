@@ -1,0 +1,84 @@
+"""The plan of every shape, as the server's own statements run: no index table may be read from end to end.
+
+https://www.postgresql.org/docs/current/sql-explain.html
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import AsyncCursor
+
+from bench.search import Tried
+from fhir_server.app import context_of, pool_of
+from fhir_server.interactions.conditional import search_context
+from fhir_server.interactions.context import Context
+from fhir_server.interactions.url import split_query
+from fhir_server.outcome import Refusal
+from fhir_server.search.execute import Search
+from fhir_server.search.fragment import Fragment, sql
+from fhir_server.search.parse import parse
+from fhir_server.search.query import Query
+from fhir_server.settings import Settings
+
+SCANNED = re.compile(r"Seq Scan on (index_\w+)")
+TIME = re.compile(r"Execution Time: ([\d.]+) ms")
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """The plan of one statement; `milliseconds` is what it took, `scanned` the index tables read from end to end."""
+
+    shape: str
+    path: str
+    part: str  # page or count
+    plan: str
+    milliseconds: float
+    scanned: tuple[str, ...]
+
+    @classmethod
+    def of(cls, search: Tried, part: str, plan: str) -> "Explained":
+        took = TIME.search(plan)
+        return cls(
+            search.shape, search.path, part, plan, float(took[1]) if took else -1.0, tuple(SCANNED.findall(plan))
+        )
+
+
+async def plans(url: str, searches: Sequence[Tried]) -> list[Explained]:
+    """EXPLAIN (ANALYZE, BUFFERS) of the statements of each search, with the settings of the server's connections."""
+    settings = Settings(database_url=url)
+    pool = pool_of(settings)
+    await pool.open()
+    try:
+        context = await context_of(settings, pool)
+        return [one for search in searches if "?" in search.path for one in await _explained(context, search)]
+    finally:
+        await pool.close()
+
+
+async def _explained(context: Context, search: Tried) -> list[Explained]:
+    kind, _, query = search.path.partition("?")
+    try:
+        parsed = parse((kind,), split_query(query.encode()), context.parameters, search_context(context))
+    except Refusal as refusal:
+        return [Explained(search.shape, search.path, "page", f"not understood: {refusal}", -1.0, ())]
+    async with context.connection() as conn:
+        compiler = Search(conn, context.tenant, context.types, context.parameters).compiler
+        return [
+            Explained.of(search, part, await _plan(AsyncCursor(conn), statement))
+            for part, statement in _statements(compiler.page(parsed), compiler.count(parsed), parsed)
+        ]
+
+
+def _statements(page: Fragment, count: Fragment, query: Query) -> list[tuple[str, Fragment]]:
+    return [("page", page), *([("count", count)] if query.total == "accurate" else [])]
+
+
+async def _plan(cursor: AsyncCursor[tuple[str, ...]], statement: Fragment) -> str:
+    explain = sql("EXPLAIN (ANALYZE, BUFFERS) ") + statement
+    try:
+        await cursor.execute(explain.text, explain.parameters)
+    except psycopg.errors.QueryCanceled:
+        return "cancelled by the statement timeout"
+    return "\n".join(row[0] for row in await cursor.fetchall())

@@ -1,0 +1,79 @@
+"""Extensions in a resource: where they are, and whether they may stand there.
+
+https://hl7.org/fhir/R4/extensibility.html and https://hl7.org/fhir/R4/defining-extensions.html#context
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from profiles.fhirpath.element import Element, children
+from profiles.fhirpath.error import FhirPathError
+from profiles.fhirpath.expression import compile_expression
+
+_NAMES = frozenset({"extension", "modifierExtension"})
+# An extension of an element is defined by itself; these, inside it, by the extension they stand in.
+_ABSOLUTE = ("http:", "https:", "urn:")
+
+
+def with_extensions(element: Element) -> Iterator[Element]:
+    """Every extension at any depth whose url is absolute, in the order of the resource."""
+    if not (_has_extension(element.value) or _has_extension(element.extra)):
+        return
+    for child in children(element):
+        if child.name in _NAMES and str(child.value.get("url", "")).startswith(_ABSOLUTE):
+            yield child
+        yield from with_extensions(child)
+
+
+def _has_extension(value: Any) -> bool:
+    """Whether there is an extension somewhere in a JSON value: most have none, and need not be walked."""
+    if type(value) is dict:
+        return not _NAMES.isdisjoint(value) or any(
+            _has_extension(one) for one in value.values() if type(one) in (dict, list)
+        )
+    return type(value) is list and any(map(_has_extension, value))
+
+
+def misplaced(extension: Element, contexts: tuple[tuple[str, str], ...]) -> bool:
+    """Whether an extension stands where none of its contexts allows it; without contexts it may stand anywhere."""
+    return bool(contexts) and not any(_fits(extension, kind, expression) for kind, expression in contexts)
+
+
+def _fits(extension: Element, kind: str, expression: str) -> bool:
+    holder = extension.parent
+    if holder is None:
+        return True
+    match kind:
+        case "element":
+            return expression.rpartition("/")[2] in _names(holder)
+        case "extension":
+            return isinstance(holder.value, dict) and holder.value.get("url") == expression.partition("#")[0]
+        case _:
+            return _selected(holder, expression)
+
+
+def _names(holder: Element) -> set[str]:
+    """What an element context may call an element: the names of its types, and its paths from the types around it."""
+    names = {*holder.shape.ancestry, holder.shape.name}
+    around, steps = holder, ""
+    while around.parent is not None:
+        around, steps = around.parent, f".{_step(around)}{steps}"
+        names |= {f"{kind}{steps}" for kind in around.shape.ancestry}
+    return names
+
+
+def _step(element: Element) -> str:
+    parent = element.parent
+    kinds = parent.shape.elements.items() if parent is not None else ()
+    found = next((name for name, places in kinds if any(place.name == element.name for place in places)), element.name)
+    choice = parent is not None and len(parent.shape.elements.get(found, ())) > 1
+    return f"{found}[x]" if choice else found
+
+
+def _selected(holder: Element, expression: str) -> bool:
+    """Whether a FHIRPath context, from the resource, leads to the element."""
+    try:
+        found = compile_expression(expression).items(holder.resource())
+    except FhirPathError:
+        return True
+    return any(isinstance(item, Element) and item.location() == holder.location() for item in found)

@@ -1,0 +1,309 @@
+"""Expressions as tests of bare JSON: what of them can be told from a few keys.
+
+https://hl7.org/fhirpath/N1/#expressions
+
+Evaluating an expression takes microseconds, and an element has several constraints. Most of what R4's expressions ask is which
+elements are there, and a part that reads nothing that is there has a result that is known beforehand. So an expression is
+compiled a second time, to a test of the bare JSON that gives the same answer, or raises Unsure.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from profiles.fhirpath.compiler import compile_tree
+from profiles.fhirpath.element import Element
+from profiles.fhirpath.error import FhirPathError
+from profiles.fhirpath.evaluation import truth
+from profiles.fhirpath.expression import Expression
+from profiles.fhirpath.model import Shape, shape
+from profiles.fhirpath.syntax import Binary, Call, Index, Literal, Member, Polarity, Special, Tree, TypeTest, Variable
+
+Answer = Callable[[dict[str, Any]], bool | None]
+"""The truth of an expression for the JSON object of an element; None where its result is empty."""
+STEPS = 1_000_000
+"""What one expression may cost: seconds at most."""
+
+
+class Unsure(Exception):
+    """The bare JSON of an element is not enough to evaluate an expression."""
+
+
+def shortcut(tree: Tree, type_name: str) -> Answer:
+    """The expression as a test of the JSON object, whose structure is right, of an element of a type; it may raise Unsure."""
+    return _Quick(shape(type_name)).answer(tree)
+
+
+# Functions that ask their argument of each item of their input: without input it is not looked at.
+_PER_ITEM = frozenset({"where", "select", "all", "exists", "repeat", "trace"})
+_CONDITIONS = frozenset({"exists", "empty", "not", "hasValue", "startsWith", "contains"})
+_OUTSIDE = frozenset({"resource", "rootResource"})
+_TEXTS = frozenset({"code", "string", "uri", "id", "url", "canonical"})
+_MOMENTS = frozenset({"dateTime", "date", "instant"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Quick:
+    shape: Shape
+
+    def answer(self, tree: Tree) -> Answer:
+        match tree:
+            case Binary("and" | "or" | "xor" | "implies" as operator, left, right):
+                return _logic(operator, self.answer(left), self.answer(right))
+            case Binary("=" | "!=" as operator, left, right) if _is_condition(left) and _is_condition(right):
+                differ = _logic("xor", self.answer(left), self.answer(right))
+                return differ if operator == "!=" else _negation(differ)
+            case Binary("=", Member(None, name), Literal((str(wanted),))) if self._is(name, _TEXTS):
+                return _of_text(name, wanted.__eq__)
+            case Call(
+                None,
+                "iif",
+                (Binary(">", Member(None, after), Member(None, first)), Literal((False,)), Literal((True,))),
+            ) if self._is(first, _MOMENTS) and self._is(after, _MOMENTS):
+                return _in_order(after, first, self._evaluated(tree))
+            case Call(source, name, arguments) if source is not None and name in _CONDITIONS:
+                return self._condition(tree, source, name, arguments)
+            case _:
+                return self._guarded(tree)
+
+    def _condition(self, tree: Tree, source: Tree, name: str, arguments: tuple[Tree, ...]) -> Answer:
+        """A call of a function that has a boolean as its result."""
+        match name, source, arguments:
+            case "not", _, ():
+                return _negation(self.answer(source))
+            case "exists" | "empty", Call(None, "where", (condition,)), ():
+                return _is_true(self.answer(condition), wanted=name == "exists")
+            case "exists" | "empty", Member(), () if steps := self._steps(source):
+                return _presence(steps) if name == "exists" else _negation(_presence(steps))
+            case "hasValue", Member(None, element), () if self._is(element, _TEXTS | _MOMENTS):
+                return lambda value: element in value
+            case "startsWith", Member(None, element), (Literal((str(text),)),) if self._is(element, _TEXTS):
+                return _of_text(element, lambda found: found.startswith(text))
+            case "contains", Member(None, element), (Literal((str(text),)),) if self._is(element, _TEXTS):
+                return _of_text(element, lambda found: text in found)
+            case _:
+                return self._guarded(tree)
+
+    def _is(self, name: str, types: frozenset[str]) -> bool:
+        """Whether an element is a single value of one of some primitive types."""
+        places = self.shape.elements.get(name, ())
+        return len(places) == 1 and not places[0].repeats and places[0].type in types
+
+    def _steps(self, path: Tree) -> tuple[frozenset[str], ...]:
+        """The JSON keys that each step of a path may go by; empty where that cannot be told beforehand."""
+        names: list[str] = []
+        while isinstance(path, Member):
+            names.insert(0, path.name)
+            if path.source is None:
+                return _keys_along(self.shape, names)
+            path = path.source
+        return ()
+
+    def _guarded(self, tree: Tree) -> Answer:
+        """The full evaluation of a part, spared where nothing that it reads is there."""
+        evaluated = self._evaluated(tree)
+        names = reads(tree, self.shape.name)
+        if names is None:
+            return evaluated
+        places = [place for name in names for place in self.shape.elements.get(name, ())]
+        keys = frozenset(key for place in places for key in (place.name, place.sibling))
+        constant = _constant(evaluated)
+        if constant is None:
+            return evaluated
+        return lambda value: constant if keys.isdisjoint(value) else evaluated(value)
+
+    def _evaluated(self, tree: Tree) -> Answer:
+        if self.shape.kind != "resource" and looks_outside(tree):
+            return _unsure
+        expression, kind = Expression("", tree, compile_tree(tree)), self.shape
+        return lambda value: _truth(expression, Element(value, kind))
+
+
+def _unsure(_: dict[str, Any]) -> bool | None:
+    raise Unsure
+
+
+def _constant(evaluated: Answer) -> bool | None:
+    try:
+        return evaluated({})
+    except Unsure:
+        return None
+
+
+def _truth(expression: Expression, element: Element) -> bool | None:
+    try:
+        return truth(expression.items(element, limit=STEPS))
+    except FhirPathError:
+        raise Unsure from None
+
+
+def _is_condition(tree: Tree) -> bool:
+    """Whether the result of an expression is a boolean, so that equality can be told from truth."""
+    match tree:
+        case Call(_, name, _):
+            return name in _CONDITIONS
+        case Binary(operator, _, _):
+            return operator in ("and", "or", "xor", "implies", "=", "!=")
+        case _:
+            return False
+
+
+def _keys_along(kind: Shape, names: list[str]) -> tuple[frozenset[str], ...]:
+    steps: list[frozenset[str]] = []
+    for position, name in enumerate(names):
+        places = kind.elements.get(name, ())
+        last = position == len(names) - 1
+        if not places or (len(places) > 1 and not last):
+            return ()
+        steps.append(
+            frozenset(key for one in places for key in ((one.name, one.sibling) if one.primitive else (one.name,)))
+        )
+        kind = shape("DomainResource" if places[0].type == "Resource" else places[0].type)
+    return tuple(steps)
+
+
+def reads(tree: Tree, type_name: str) -> frozenset[str] | None:
+    """The elements of its context without which an expression has one result, whatever else is there; None: no such set."""
+    match tree:
+        case Literal():
+            return frozenset()
+        case Variable(name):
+            return None if name in (*_OUTSIDE, "context") else frozenset()
+        case Member(None, name):
+            return frozenset({name}) if name != type_name else None
+        case Member(Member(None, source), name) if source == type_name:
+            return frozenset({name})
+        case Member(source, _) | TypeTest(_, source, _, _) | Polarity(_, source):
+            return reads(source, type_name) if source is not None else None
+        case Call(None, _, _) | Special():
+            return None
+        case Call(source, name, _) if name in _PER_ITEM and source is not None:
+            return reads(source, type_name) if name != "iif" else None
+        case Call(source, _, arguments):
+            return _together([source, *arguments], type_name)
+        case Binary(_, left, right) | Index(left, right):
+            return _together([left, right], type_name)
+
+
+def _together(trees: list[Tree | None], type_name: str) -> frozenset[str] | None:
+    found: frozenset[str] = frozenset()
+    for tree in trees:
+        names = reads(tree, type_name) if tree is not None else None
+        if names is None:
+            return None
+        found |= names
+    return found
+
+
+def looks_outside(tree: Tree) -> bool:
+    """Whether an expression asks for the resource around its context, or for another one."""
+    match tree:
+        case Variable(name):
+            return name in _OUTSIDE
+        case Call(source, name, arguments):
+            return name == "resolve" or any(looks_outside(part) for part in (source, *arguments) if part is not None)
+        case Member(source, _) | TypeTest(_, source, _, _) | Polarity(_, source):
+            return source is not None and looks_outside(source)
+        case Binary(_, left, right) | Index(left, right):
+            return looks_outside(left) or looks_outside(right)
+        case _:
+            return False
+
+
+def _presence(steps: tuple[frozenset[str], ...]) -> Answer:
+    """Whether anything is there at the end of a path of keys."""
+    first, rest = steps[0], steps[1:]
+    if not rest and len(first) == 1:
+        (key,) = first
+        return lambda value: key in value
+    if not rest:
+        return lambda value: not first.isdisjoint(value)
+
+    def answer(value: dict[str, Any]) -> bool:
+        items: list[Any] = [value]
+        for keys in steps:
+            below = [item[key] for item in items if type(item) is dict for key in keys if key in item]
+            items = [one for item in below for one in (item if type(item) is list else (item,))]
+        return bool(items)
+
+    return lambda value: not first.isdisjoint(value) and answer(value)
+
+
+def _of_text(name: str, holds: Callable[[str], bool]) -> Answer:
+    sibling = f"_{name}"
+
+    def answer(value: dict[str, Any]) -> bool | None:
+        text = value.get(name)
+        if text is not None:
+            return holds(text)
+        if sibling in value:
+            raise Unsure
+        return None
+
+    return answer
+
+
+def _in_order(first: str, second: str, evaluated: Answer) -> Answer:
+    """Whether one date is not after another: two of one form and one time zone are ordered like their characters."""
+
+    def answer(value: dict[str, Any]) -> bool | None:
+        one, other = value.get(first), value.get(second)
+        if one is None or other is None:
+            return True
+        alike = type(one) is str and type(other) is str and len(one) == len(other)
+        if alike and (len(one) <= 10 or one[-6:] == other[-6:] or one[-1] == other[-1] == "Z"):
+            return bool(one <= other)
+        return evaluated(value)
+
+    return answer
+
+
+def _is_true(inner: Answer, *, wanted: bool) -> Answer:
+    return lambda value: (inner(value) is True) is wanted
+
+
+def _negation(inner: Answer) -> Answer:
+    def answer(value: dict[str, Any]) -> bool | None:
+        found = inner(value)
+        return None if found is None else not found
+
+    return answer
+
+
+def _logic(operator: str, left: Answer, right: Answer) -> Answer:
+    """Three-valued logic; the right side is left alone where the left side decides."""
+    match operator:
+        case "and":
+            return _conjunction(left, right)
+        case "or":
+            return _disjunction(left, right)
+        case "implies":
+            return _disjunction(_negation(left), right)
+
+    def exclusive(value: dict[str, Any]) -> bool | None:
+        one, other = left(value), right(value)
+        return None if one is None or other is None else one is not other
+
+    return exclusive
+
+
+def _conjunction(left: Answer, right: Answer) -> Answer:
+    def answer(value: dict[str, Any]) -> bool | None:
+        one = left(value)
+        if one is False:
+            return False
+        other = right(value)
+        return other if one or other is False else None
+
+    return answer
+
+
+def _disjunction(left: Answer, right: Answer) -> Answer:
+    def answer(value: dict[str, Any]) -> bool | None:
+        one = left(value)
+        if one:
+            return True
+        other = right(value)
+        return other if one is False or other else None
+
+    return answer
