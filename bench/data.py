@@ -7,7 +7,7 @@ import gzip
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -40,15 +40,20 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What goes in: `first`, one after another, before `rest` in any order."""
+    """What goes in: `first`, one after another, before `rest` in any order, and all of that before `later` in any order."""
 
     name: str
     first: tuple[Load, ...]
     rest: tuple[Load, ...]
+    later: tuple[Load, ...] = ()
+
+    @property
+    def loads(self) -> tuple[Load, ...]:
+        return (*self.first, *self.rest, *self.later)
 
     @property
     def entries(self) -> int:
-        return sum(load.entries for load in (*self.first, *self.rest))
+        return sum(load.entries for load in self.loads)
 
 
 def reference_data() -> Path | None:
@@ -65,18 +70,21 @@ def hospital(patients: int) -> tuple[Load, ...]:
 def synthea(patients: int) -> Data | None:
     """So many patients, a seeded choice in a seeded order; None where the reference data is missing.
 
-    Of both sets, or of the first alone where that has enough: the second needs 4,764 resources before its first patient.
+    Of the separate set alone where that has enough; else those with criteria go first, for the separate set creates
+    organizations under the same identifiers again, after which the criteria would select more than one.
     """
     place = reference_data()
     if place is None:
         return None
     before, those = _sorted(place / SEPARATE)
     criteria, others = _sorted(place / CONDITIONAL)
-    there = those if patients <= len(those) else those + others
-    chosen = Random(SEED).sample(there, min(patients, len(there)))
-    needed = criteria if any(path in others for path in chosen) else []
-    first = [load_of(_read(path)) for path in before + needed]
-    return Data(f"Synthea, {len(chosen)} patients", tuple(first), tuple(load_of(_read(path)) for path in chosen))
+    random = Random(SEED)
+    separate = [*before, *random.sample(those, min(patients, len(those)))]
+    more = random.sample(others, min(max(0, patients - len(those)), len(others)))
+    name = f"Synthea, {len(separate) - len(before) + len(more)} patients"
+    if not more:
+        return Data(name, (), _loads(separate))
+    return Data(name, _loads(criteria), _loads(more), _loads(separate))
 
 
 def growing(patients: int) -> Data:
@@ -85,7 +93,7 @@ def growing(patients: int) -> Data:
     if place is None:
         return Data(f"demonstration hospital, {patients} patients", hospital(patients), ())
     _, those = _sorted(place / SEPARATE)
-    loads = tuple(load_of(_read(path)) for path in those[:patients])
+    loads = _loads(those[:patients])
     return Data(f"Synthea, {len(loads)} patients", (), loads)
 
 
@@ -101,8 +109,11 @@ def imported(patients: int) -> Data:
 def copies(data: Data, times: int) -> Iterator[Data]:
     """So many copies of the data under ids of their own."""
     for n in range(1, times + 1):
-        loads = [tuple(Load(fresh(load.body, n), load.entries) for load in part) for part in (data.first, data.rest)]
-        yield Data(f"{data.name}, copy {n}", *loads)
+        parts = (data.first, data.rest, data.later)
+        yield Data(
+            f"{data.name}, copy {n}",
+            *(tuple(Load(fresh(load.body, n), load.entries) for load in part) for part in parts),
+        )
 
 
 def fresh(body: bytes, number: int) -> bytes:
@@ -133,6 +144,10 @@ def _sorted(folder: Path) -> tuple[list[Path], list[Path]]:
     files = sorted(folder.glob("*.json.gz"))
     first = [path for name in FIRST for path in files if path.name.startswith(name)]
     return first, [path for path in files if path not in first]
+
+
+def _loads(paths: Iterable[Path]) -> tuple[Load, ...]:
+    return tuple(load_of(_read(path)) for path in paths)
 
 
 def _read(path: Path) -> bytes:

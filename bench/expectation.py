@@ -3,12 +3,14 @@
 https://hl7.org/fhir/R4/http.html; an expectation gives "" for a right answer, else what is wrong with it.
 """
 
+import re
 from collections.abc import Callable
 
 from bench.client import Answer
 
 Expectation = Callable[[Answer], str]
 
+DIAGNOSTICS = re.compile(rb'"diagnostics"\s*:\s*"((?:[^"\\]|\\.)*)"')
 SEEN = 300  # bytes at the front of a body in which a server names the type
 
 
@@ -62,6 +64,6 @@ def transaction_response(entries: int) -> Expectation:
 def told(answer: Answer) -> str:
     """A wrong status with the first sentence of the outcome, which tells more."""
     body = answer.content
-    at = body.find(b'"diagnostics"')
-    text = body[at + 13 : at + 213] if at >= 0 else body[:120]
-    return f"{answer.status} {text.decode(errors='replace').strip(': ')}".strip()
+    found = DIAGNOSTICS.search(body)
+    text = found[1][:200] if found else body[:120]
+    return f"{answer.status} {text.decode(errors='replace')}".strip()

@@ -23,18 +23,20 @@ from fhir_server.search.query import Query
 from fhir_server.settings import Settings
 
 SCANNED = re.compile(r"Seq Scan on (index_\w+)")
+PAGES = re.compile(r"Buffers: shared hit=(\d+)(?: read=(\d+))?")  # the first line counts those of all below it
 TIME = re.compile(r"Execution Time: ([\d.]+) ms")
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """The plan of one statement; `milliseconds` is what it took, `scanned` the index tables read from end to end."""
+    """The plan of one statement: `milliseconds` it took, `pages` it touched, `scanned` index tables read from end to end."""
 
     shape: str
     path: str
     part: str  # page or count
     plan: str
     milliseconds: float
+    pages: int
     scanned: tuple[str, ...]
 
     @classmethod
@@ -62,7 +64,7 @@ async def _explained(context: Context, search: Tried) -> list[Explained]:
     try:
         parsed = parse((kind,), split_query(query.encode()), context.parameters, search_context(context))
     except Refusal as refusal:
-        return [Explained(search.shape, search.path, "page", f"not understood: {refusal}", -1.0, ())]
+        return [Explained(search.shape, search.path, "page", f"not understood: {refusal}", -1.0, 0, ())]
     async with context.connection() as conn:
         compiler = Search(conn, context.tenant, context.types, context.parameters).compiler
         return [

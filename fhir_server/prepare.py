@@ -13,7 +13,7 @@ from fhir_server.store.state import database_state
 Report = Callable[[str], None]
 
 
-async def prepare(settings: Settings, url: str, report: Report) -> None:  # noqa: ARG001 (what is loaded depends on them)
+async def prepare(settings: Settings, url: str, report: Report) -> None:
     """Bring the database at `url` to the state the server needs.
 
     `report` takes "step: how far it is", as often as there is something to say. Raises CannotStart (or one of its kinds, as
@@ -26,3 +26,8 @@ async def prepare(settings: Settings, url: str, report: Report) -> None:  # noqa
     except UnfitSchema as error:
         raise DatabaseUnavailable(str(error)) from error
     report(f"migrations: applied {', '.join(applied)}" if applied else "migrations: up to date")
+    if settings.demo:
+        # Imported here alone: a server that is asked for no demonstration does not pay for the loaders.
+        from loaders.first_start import furnish  # noqa: PLC0415
+
+        await furnish(settings.model_copy(update={"database_url": url}), report)

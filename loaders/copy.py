@@ -129,8 +129,7 @@ def _index(tenant: int, writes: Sequence[Write]) -> Iterator[tuple[LiteralString
         [f"{key}\t{low}\t{high}\t{w.pk}\t{tenant}\n" for w in writes for key, low, high in w.added.numbers],
     )
     yield (
-        "COPY index_quantity (key, low, high, code, label, canonical_key, canonical_low, canonical_high, pk, tenant) "
-        "FROM STDIN",
+        "COPY index_quantity (key, low, high, code, label, canonical_key, canonical_low, canonical_high, pk, tenant) FROM STDIN",
         [f"{_columns(row)}\t{w.pk}\t{tenant}\n" for w in writes for row in w.added.quantities],
     )
 

@@ -90,7 +90,7 @@ def links(value: dict[str, Any], structure: str | None = None) -> Iterator[tuple
             if isinstance(one, str) and action in (REFERENCE, LINK):
                 yield str(action), one
             elif isinstance(one, dict) and action not in (REFERENCE, LINK):
-                yield from links(one, action)
+                yield from links(one, str(action))
 
 
 def expected(paths: Iterable[Path], max_depth: int) -> Counter[str]:

@@ -4,7 +4,7 @@ docs/loading.md; what one request of a unit means is https://hl7.org/fhir/R4/htt
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
@@ -65,7 +65,7 @@ class Database:
         """Stores the units in one transaction; what fails as a whole leaves no record and is a failure of every part."""
         try:
             outcomes = await self._context.transact(lambda inner: self._store(inner, units))
-        except Exception as error:  # every failure is told in the report, and by whom the database answers no more
+        except Exception as error:  # noqa: BLE001 (told in the report; a lost database is raised as Interrupted)
             refusal = _told(error)
             return [outcome_of(unit, {p.ordinal: refusal for p in unit.parts}, durable=False) for unit in units]
         self.copy.committed(self._context.shapes)
@@ -131,21 +131,27 @@ async def _together(context: Context, parts: Sequence[Part]) -> Refusal | None:
 async def _transaction(context: Context, entries: Sequence[EntryDict]) -> Refusal | None:
     """The entries as a transaction; its refusal, with nothing of it stored."""
     bundle = {"resourceType": "Bundle", "type": "transaction", "entry": list(entries)}
-    try:
-        async with context.conn.transaction():
-            await transaction(context, bundle, REQUESTS.dispatched, REQUESTS.patch_of, prefer=None)
-    except Exception as error:  # told in the report
-        _raise_unless_local(error)
-        return refusal_of(error)
-    return None
+    return await _refusal_of(context, transaction(context, bundle, REQUESTS.dispatched, REQUESTS.patch_of, prefer=None))
 
 
 async def _single(context: Context, part: Part) -> Refusal | None:
     """One entry as the request that it is."""
     try:
+        entry = entry_of(context, part.place or WHOLE, part.entries[0])
+    except Refusal as refusal:
+        return refusal
+    return await _refusal_of(context, REQUESTS.dispatched(context, entry))
+
+
+async def _refusal_of(context: Context, work: Awaitable[object]) -> Refusal | None:
+    """The refusal that the work ends with, all that it wrote undone; None where it ends well.
+
+    Raises what concerns the whole transaction: a lost race, which is run again, or a database that is gone.
+    """
+    try:
         async with context.conn.transaction():
-            await REQUESTS.dispatched(context, entry_of(context, part.place or WHOLE, part.entries[0]))
-    except Exception as error:  # told in the report
+            await work
+    except Exception as error:  # noqa: BLE001 (told in the report)
         _raise_unless_local(error)
         return refusal_of(error)
     return None
@@ -207,7 +213,6 @@ def _told(error: Exception) -> Refusal:
 
 
 def _raise_unless_local(error: Exception) -> None:
-    """Raises what concerns the whole transaction: a lost race, which is run again, or a database that is gone."""
     lost_race = isinstance(error, RETRIED) or getattr(error, "sqlstate", None) == VERSION_CONFLICT
     known = database_refusal(error)
     if lost_race or (known is not None and known.issues[0].code == "transient"):

@@ -24,9 +24,7 @@ from loaders.worker import opened_context
 TOGETHER = 500
 
 
-async def fill(
-    context: Context, patients: int, seed: int, report: Callable[[int], None] = lambda stored: None
-) -> list[Failure]:
+async def fill(context: Context, patients: int, seed: int, report: Callable[[int], None]) -> list[Failure]:
     """Stores the hospital, each resource under its own id, so that what is there already stays as it is.
 
     `report` is told now and then how many resources are stored; what was refused is returned.

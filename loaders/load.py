@@ -30,8 +30,6 @@ from loaders.worker import Finished, Lost, Message, Orders, opened_context, vali
 
 LOADED, REFUSED, USAGE, INTERRUPTED = 0, 1, 2, 3
 PATIENCE = 30.0
-# A fork has imported the server already; where it is not safe with the system's libraries, a new process does it again.
-STARTED_BY = "fork" if sys.platform == "linux" else "spawn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,9 @@ class Crew:
     """The worker processes of a load."""
 
     def __init__(self, size: int) -> None:
-        context = multiprocessing.get_context(STARTED_BY)
+        # A fork has imported the server already; where it is not safe with the system's libraries, a new process does.
+        linux = sys.platform == "linux"
+        context = multiprocessing.get_context("fork") if linux else multiprocessing.get_context("spawn")
         self._processes: list[BaseProcess] = []
         self.channels: list[Connection] = []
         for _ in range(size):

@@ -18,6 +18,7 @@ from loaders.unit import Interrupted, Outcome, Part, Unit, outcome_of
 HEADERS = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json", "Prefer": "return=minimal"}
 TIMEOUT = 600.0
 ATTEMPTS = 6
+LONGEST_WAIT = 60
 BUSY = frozenset((429, 503))
 
 
@@ -79,19 +80,23 @@ class Server:
 
     def _requested(self, method: str, path: str, body: bytes | None) -> tuple[int, dict[str, Any]]:
         """Status and body; a server that says it is busy is asked again, as late as it wishes."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                self._connection.request(method, path, body, HEADERS)
-                response = self._connection.getresponse()
-                text = response.read()
-            except (OSError, HTTPException) as error:
-                self._connection.close()
-                raise Interrupted(f"{self._parts.netloc} does not answer: {error}") from error
-            if response.status not in BUSY or attempt == ATTEMPTS:
-                break
-            wait = response.getheader("Retry-After", "")
-            time.sleep(min(int(wait), 60) if wait.isdecimal() else attempt)
-        return response.status, _object(text)
+        for attempt in range(1, ATTEMPTS):
+            status, wait, text = self._answered(method, path, body)
+            if status not in BUSY:
+                return status, _object(text)
+            time.sleep(min(int(wait), LONGEST_WAIT) if wait.isdecimal() else attempt)
+        status, _, text = self._answered(method, path, body)
+        return status, _object(text)
+
+    def _answered(self, method: str, path: str, body: bytes | None) -> tuple[int, str, bytes]:
+        """Status, Retry-After and body."""
+        try:
+            self._connection.request(method, path, body, HEADERS)
+            response = self._connection.getresponse()
+            return response.status, response.getheader("Retry-After", ""), response.read()
+        except (OSError, HTTPException) as error:
+            self._connection.close()
+            raise Interrupted(f"{self._parts.netloc} does not answer: {error}") from error
 
     def _connected(self) -> HTTPConnection:
         kind = HTTPSConnection if self._parts.scheme == "https" else HTTPConnection

@@ -3,7 +3,7 @@
 https://hl7.org/fhir/R4/profiling.html#discriminator
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -31,9 +31,13 @@ Match = Callable[[Element], Answer]
 Codes = Callable[[str], frozenset[Code] | None]
 Conforms = Callable[[Element, tuple[str, ...]], Answer]
 
+_ABSTRACT = frozenset({"Resource", "DomainResource", "Element", "BackboneElement"})
+
 
 def equals(value: Any, fixed: Any) -> bool:
     """Whether a JSON value is exactly another; true is not 1, and 1.0 is 1.00."""
+    if isinstance(fixed, str):
+        return isinstance(value, str) and value == fixed
     if isinstance(value, bool) or isinstance(fixed, bool):
         return value is fixed
     if isinstance(fixed, dict):
@@ -44,9 +48,7 @@ def equals(value: Any, fixed: Any) -> bool:
         )
     if isinstance(fixed, list):
         return isinstance(value, list) and len(value) == len(fixed) and all(map(equals, value, fixed))
-    if isinstance(fixed, int | Decimal):
-        return isinstance(value, int | Decimal) and value == fixed
-    return type(value) is type(fixed) and bool(value == fixed)
+    return isinstance(value, int | Decimal) and bool(value == fixed)
 
 
 def has_pattern(value: Any, pattern: Any) -> bool:
@@ -58,6 +60,14 @@ def has_pattern(value: Any, pattern: Any) -> bool:
     if isinstance(pattern, list):
         return isinstance(value, list) and all(any(has_pattern(one, wanted) for one in value) for wanted in pattern)
     return equals(value, pattern)
+
+
+def is_one_of(element: Element, names: Collection[str]) -> bool:
+    """Whether an element is of one of some types; a code is no string here, but every resource is a Resource."""
+    kind = element.shape
+    return kind.name in names or (
+        kind.kind != "primitive-type" and any(name in kind.ancestry for name in names if name in _ABSTRACT)
+    )
 
 
 def codes_of(value: Any) -> list[tuple[str | None, str]]:
@@ -122,6 +132,10 @@ def matcher(criteria: tuple[Criterion, ...], codes: Codes, conforms: Conforms) -
 
 
 def _match(one: Criterion, codes: Codes, conforms: Conforms) -> Match:
+    if one.steps == (Child("url"),) and isinstance(one.demand, Fixed):
+        # Nearly all slices that there are: extensions, whose url is a plain attribute.
+        url = one.demand.value
+        return lambda item: isinstance(item.value, dict) and item.value.get("url") == url
     walk = _walk(one.steps)
     if isinstance(one.demand, Present):
         wanted = one.demand.wanted
@@ -146,7 +160,7 @@ def _met(demand: Demand, codes: Codes, conforms: Conforms) -> Match:
         case Pattern(value):
             return lambda element: has_pattern(element.value, value)
         case Typed(names):
-            return lambda element: any(name in element.shape.ancestry for name in names)
+            return lambda element: is_one_of(element, names)
         case Conforming(profiles):
             return lambda element: conforms(element, profiles)
         case Bound(value_set):

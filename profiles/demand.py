@@ -3,6 +3,7 @@
 https://hl7.org/fhir/R4/validation.html
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,10 +12,12 @@ from profiles import binding, reference
 from profiles.definitions import Definitions, Field, Structure
 from profiles.fhirpath.element import Element
 from profiles.fhirpath.error import FhirPathError
-from profiles.invariant import Invariant, invariants
+from profiles.invariant import Invariant, invariants, quick
 from profiles.issue import Findings, did_you_mean, shown
+from profiles.shortcut import Answer, Unsure
 
 _SIMPLE = "http://hl7.org/fhir/StructureDefinition/SimpleQuantity"
+Asked = tuple[tuple[Invariant, Answer | None], ...]
 
 
 def is_simple(place: Field) -> bool:
@@ -23,12 +26,37 @@ def is_simple(place: Field) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What was made of some definitions already; kept from one resource to the next."""
+
+    definitions: Definitions
+    _asked: dict[tuple[str, str], Asked] = field(default_factory=dict)
+    _bindings: dict[str, binding.Binding | None] = field(default_factory=dict)
+
+    def required_binding(self, place: Field) -> binding.Binding | None:
+        """The required binding of a field, as `profiles.binding` says."""
+        if place.strength != "required" or place.binding is None:
+            return None
+        if place.binding not in self._bindings:
+            self._bindings[place.binding] = binding.required_binding(self.definitions, place)
+        return self._bindings[place.binding]
+
+    def invariants_at(self, structure: Structure, path: str, element: Element) -> Asked:
+        """The constraints at a path of a structure; those on objects with their quick tests."""
+        key = path, element.shape.name
+        if key not in self._asked:
+            found = invariants(structure, path)
+            kind = element.shape
+            self._asked[key] = tuple((one, None if kind.primitive else quick(one, kind.name)) for one in found)
+        return self._asked[key]
+
+
+@dataclass(frozen=True, slots=True)
 class Demands:
     """Looks at elements whose structure is right; what it finds goes into `findings`."""
 
-    definitions: Definitions
+    known: Known
     findings: Findings
-    _invariants: dict[tuple[str, str], tuple[Invariant, ...]] = field(default_factory=dict)
     _types: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
     def look(self, element: Element, place: Field | None, structure: Structure | None) -> None:
@@ -42,28 +70,26 @@ class Demands:
             self._look_inside(element)
         elif structure.kind == "resource" and "contained" in element.value:
             for position in reference.unreferred(element.value):
-                text = (
-                    "nothing refers to this contained resource, and it does not refer to the resource around it (dom-3)"
-                )
+                text = "nothing refers to this contained resource, nor does it refer to the one around it (dom-3)"
                 self._add("invariant", text, f"{element.path()}.contained[{position}]", "dom-3")
 
     def _look_at_place(self, element: Element, place: Field) -> None:
         value = element.value
         if value is None:
             return
-        if (bound := binding.required_binding(self.definitions, place)) and (text := binding.fault(bound, value)):
+        if (bound := self.known.required_binding(place)) and (text := binding.fault(bound, value)):
             self._add("code-invalid", text, element.path())
         if (
             place.targets
             and place.type == "Reference"
-            and (text := reference.fault(value, self._contained(element), place.targets, self.definitions))
+            and (text := reference.fault(value, self._contained(element), place.targets, self.known.definitions))
         ):
             step = ".reference" if "reference" in value else ".type"
             self._add("value", text, element.path() + step)
         if is_simple(place) and "comparator" in value:
             self._add("structure", "a quantity here has no comparator", f"{element.path()}.comparator", "sqty-1")
         if element.parent is not None and place.type != place.path:
-            self._evaluate(element, self.definitions.structure(place.path.rpartition(".")[0]), place.path)
+            self._evaluate(element, self.known.definitions.structure(place.path.rpartition(".")[0]), place.path)
 
     def _look_inside(self, element: Element) -> None:
         local = element.value.get("reference", "")
@@ -83,12 +109,9 @@ class Demands:
         return self._types[key]
 
     def _evaluate(self, element: Element, structure: Structure, path: str) -> None:
-        key = structure.name, path
-        if key not in self._invariants:
-            self._invariants[key] = invariants(structure, path)
-        for invariant in self._invariants[key]:
+        for invariant, answer in self.known.invariants_at(structure, path, element):
             try:
-                met = invariant.holds(element)
+                met = _is_met(invariant, answer, element)
             except FhirPathError as error:
                 text = f"{invariant.key} could not be checked: {error.message}"
                 self.findings.add("processing", text, element.path(), "warning", invariant.key)
@@ -99,6 +122,13 @@ class Demands:
 
     def _add(self, code: str, text: str, location: str, key: str = "") -> None:
         self.findings.add(code, text, location, key=key)
+
+
+def _is_met(invariant: Invariant, answer: Answer | None, element: Element) -> bool:
+    with contextlib.suppress(Unsure):
+        if answer is not None and answer(element.value):
+            return True
+    return invariant.holds(element)
 
 
 def _is_outermost(element: Element) -> bool:

@@ -37,6 +37,7 @@ _TYPE_CODES = (
     "where(hasValue()).all(matches('^[a-zA-Z0-9\\\\.]+$') or matches('^http://hl7\\\\.org/fhirpath/System\\\\.[A-Z][A-Za-z]+$'))"
 )
 _VAGUE = "is empty, not true, where one date is less precise than the other or two quantities cannot be compared"
+_EACH = "goes through a second list for each item of a first one, where one comparison of both lists is enough"
 _SLOW = "looks the first path up for each element, which takes minutes for a structure of some thousand elements"
 REPAIRED: Mapping[str, tuple[str, str]] = {
     _NAME: (f"name.empty() or {_NAME}", "is empty, not true, where there is no name"),
@@ -74,6 +75,18 @@ REPAIRED: Mapping[str, tuple[str, str]] = {
     "onBehalfOf.exists() implies (member.resolve().iif(empty(), true, ofType(Practitioner).exists()))": (
         _MEMBER,
         "would have to fetch the member; the type in its reference is enough (ctm-1)",
+    ),
+    "value.empty() or component.code.where(coding.intersect(%resource.code.coding).exists()).empty()": (
+        "value.empty() or component.code.coding.intersect(code.coding).empty()",
+        f"{_EACH} (obs-7)",
+    ),
+    "resource.groupingId.all(%context.grouping.id contains $this)": (
+        "resource.groupingId.exclude(grouping.id).empty()",
+        f"{_EACH} (ig-1)",
+    ),
+    "definition.resource.fhirVersion.all(%context.fhirVersion contains $this)": (
+        "definition.resource.fhirVersion.exclude(fhirVersion).empty()",
+        f"{_EACH} (ig-2)",
     ),
     "abstract = true or baseDefinition.exists()": (
         "abstract = true or baseDefinition.exists() or kind = 'logical'",

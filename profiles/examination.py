@@ -65,17 +65,17 @@ class Examination:
                 else "is empty; leave the element out"
             )
             self._add("structure", f"the object {text}", element.path(), key="ele-1")
-        self._names(element, structure)
-        for name, one in structure.fields.items():
-            if name in value or f"_{name}" in value:
-                self._property(element, one)
-        self._choices(element, structure)
-        self._missing(element, structure)
+        present = self._present(element, structure)
+        for one in present.values():
+            self._property(element, one)
+        self._choices(element, present)
+        self._missing(element, structure, present)
         if self.rules is not None and len(self.findings.issues) == before:
             self.rules(element, field, structure)
 
-    def _names(self, element: Element, structure: Structure) -> None:
-        """Each property that the structure does not have."""
+    def _present(self, element: Element, structure: Structure) -> Mapping[str, Field]:
+        """The fields that are there, as value or by their sibling, in the order of the resource; reports what is no field."""
+        present: dict[str, Field] = {}
         for name in element.value:
             field = structure.fields.get(name.removeprefix("_"))
             if name == "resourceType" and structure.kind == "resource":
@@ -84,7 +84,10 @@ class Examination:
                 self._unknown(element, structure, name)
             elif name.startswith("_") and not has_sibling(field):
                 text = f"'{name}' stands beside no primitive element: only these have an id and extensions of their own"
-                self._add("structure", text, f"{element.path()}.{field.element}")
+                self._add("structure", text, _below(element, field))
+            else:
+                present[field.name] = field
+        return present
 
     def _unknown(self, element: Element, structure: Structure, name: str) -> None:
         known = [*structure.fields, *(f"_{f.name}" for f in structure.fields.values() if has_sibling(f))]
@@ -96,21 +99,20 @@ class Examination:
             text = f"{structure.name} has no element {shown(name)}{did_you_mean(name, known)}"
         self._add("structure", text, f"{path}.{name}" if name.isidentifier() and len(name) <= 100 else path)
 
-    def _choices(self, element: Element, structure: Structure) -> None:
+    def _choices(self, element: Element, present: Mapping[str, Field]) -> None:
         variants: dict[str, list[str]] = {}
-        for name, field in structure.fields.items():
-            if field.choice and (name in element.value or f"_{name}" in element.value):
-                variants.setdefault(field.element, []).append(name)
+        for field in present.values():
+            if field.choice:
+                variants.setdefault(field.element, []).append(field.name)
         for choice, names in variants.items():
             if len(names) > 1:
                 text = f"{choice}[x] is there {len(names)} times, as {', '.join(names)}; one of them is allowed"
                 self._add("structure", text, f"{element.path()}.{choice}")
 
-    def _missing(self, element: Element, structure: Structure) -> None:
+    def _missing(self, element: Element, structure: Structure, present: Mapping[str, Field]) -> None:
         for name in structure.required:
             wanted = name.removesuffix("[x]")
-            fields = [f.name for f in structure.fields.values() if f.element == wanted]
-            if not any(f in element.value or f"_{f}" in element.value for f in fields):
+            if wanted not in present and not any(field.element == wanted for field in present.values()):
                 self._add(
                     "required", f"{structure.name}.{name} is missing: it is required", f"{element.path()}.{wanted}"
                 )

@@ -3,12 +3,14 @@
 https://hl7.org/fhir/R4/extensibility.html and https://hl7.org/fhir/R4/defining-extensions.html#context
 """
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
-from profiles.fhirpath.element import Element, children
+from profiles.fhirpath.element import Element, members
 from profiles.fhirpath.error import FhirPathError
 from profiles.fhirpath.expression import compile_expression
+from profiles.fhirpath.model import Shape
 
 _NAMES = frozenset({"extension", "modifierExtension"})
 # An extension of an element is defined by itself; these, inside it, by the extension they stand in.
@@ -16,13 +18,30 @@ _ABSOLUTE = ("http:", "https:", "urn:")
 
 
 def with_extensions(element: Element) -> Iterator[Element]:
-    """Every extension at any depth whose url is absolute, in the order of the resource."""
-    if not (_has_extension(element.value) or _has_extension(element.extra)):
+    """Every extension at any depth whose url is absolute, in the order of the JSON."""
+    holder = element.extra if element.shape.primitive else element.value
+    if type(holder) is not dict:
         return
-    for child in children(element):
-        if child.name in _NAMES and str(child.value.get("url", "")).startswith(_ABSOLUTE):
-            yield child
-        yield from with_extensions(child)
+    names = _elements(element.shape)
+    for name in dict.fromkeys(
+        names.get(key, key.removeprefix("_")) for key, value in holder.items() if _leads(key, value)
+    ):
+        for child in members(element, name):
+            if name in _NAMES and str(child.value.get("url", "")).startswith(_ABSOLUTE):
+                yield child
+            yield from with_extensions(child)
+
+
+def _leads(key: str, value: Any) -> bool:
+    return key in _NAMES or _has_extension(value)
+
+
+@functools.cache
+def _elements(kind: Shape) -> dict[str, str]:
+    """The element of each JSON property of a type: value for valueQuantity and for _valueString."""
+    return {
+        key: name for name, places in kind.elements.items() for place in places for key in (place.name, place.sibling)
+    }
 
 
 def _has_extension(value: Any) -> bool:

@@ -6,11 +6,12 @@ What R4 itself demands is the business of `profiles.validator`; here is only wha
 """
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from profiles.criterion import Answer, Match, codes_of, equals, has_pattern, is_in, matcher, resolved
+from profiles.criterion import Answer, Match, codes_of, equals, has_pattern, is_in, is_one_of, matcher, resolved
 from profiles.definitions import Constraint, Field, UnknownStructure, r4
 from profiles.extension import misplaced, with_extensions
 from profiles.fhirpath.element import Element, members, root
@@ -158,18 +159,15 @@ class ProfileValidator:
         counted = base is None or (rule.min, rule.max) != (base.min, base.max)
         if not (items or slicing or counted):
             return ()
-        name, least, most, keys = rule.name, rule.min, rule.max, _keys(parent, rule.name)
+        place, keys = f".{rule.name}", _keys(parent, rule.name)
 
         def check(element: Element, findings: Findings) -> None:
             holder = element.value if type(element.value) is dict else element.extra
-            absent = keys is not None and (type(holder) is not dict or keys.isdisjoint(holder))
-            if absent and least == 0 and slicing is None:
+            count = None if keys is None else _count(holder, keys)
+            if count == 0 and rule.min == 0 and slicing is None:
                 return
-            found = [] if absent else members(element, name)
-            if len(found) < least:
-                _too_few(findings, f"{element.path()}.{name}", rule.path, least, len(found))
-            if most is not None and len(found) > most:
-                _too_many(findings, f"{element.path()}.{name}", rule.path, most, len(found))
+            found = members(element, rule.name) if count is None or (count and (items or slicing)) else []
+            _check_count(rule, len(found) if count is None else count, element, place, findings)
             for item in found:
                 for one in items:
                     one(item, findings)
@@ -220,8 +218,10 @@ class ProfileValidator:
             yield self._from(binding.max_value_set, "error", "maximum")
 
     def _from(self, value_set: str, severity: str, strength: str) -> Check:
+        codes = functools.cache(lambda: self._registry.codes(value_set))
+
         def check(element: Element, findings: Findings) -> None:
-            known = self._registry.codes(value_set)
+            known = codes()
             if known is None or element.value is None or is_in(element.value, known):
                 return
             named = ", ".join(f"{system or ''}#{code}" for system, code in codes_of(element.value)[:3])
@@ -322,6 +322,20 @@ def _check_counts(parts: tuple[_Part, ...], slices: list[int | None], place: str
             _too_many(findings, place, part.rule.id, part.rule.max, count)
 
 
+def _count(holder: Any, keys: frozenset[str]) -> int:
+    """How many items of an element an object has, whichever of its properties they stand in."""
+    if type(holder) is not dict or keys.isdisjoint(holder):
+        return 0
+    return max(len(value) if type(value := holder[key]) is list else 1 for key in keys if key in holder)
+
+
+def _check_count(rule: ElementRule, count: int, parent: Element, place: str, findings: Findings) -> None:
+    if count < rule.min:
+        _too_few(findings, parent.path() + place, rule.path, rule.min, count)
+    if rule.max is not None and count > rule.max:
+        _too_many(findings, parent.path() + place, rule.path, rule.max, count)
+
+
 def _too_few(findings: Findings, place: str, name: str, least: int, count: int) -> None:
     text = (
         f"{name} is missing: the profile requires it"
@@ -361,7 +375,7 @@ def _typed(rule: ElementRule, type_name: str) -> Iterable[Check]:
         return
 
     def check(element: Element, findings: Findings) -> None:
-        if allowed.isdisjoint(element.shape.ancestry) and element.shape.known:
+        if not is_one_of(element, allowed) and element.shape.known:
             text = f"this is of type {element.shape.name}; the profile allows {', '.join(sorted(allowed))}"
             findings.add("structure", text, element.path())
 

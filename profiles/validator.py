@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from profiles import narrative
 from profiles.acceptance import Acceptance, Right
-from profiles.binding import required_binding, right_code
+from profiles.binding import right_code
 from profiles.definitions import Definitions, Field, Structure
-from profiles.demand import Demands, is_simple
+from profiles.demand import Demands, Known, is_simple
 from profiles.examination import Examination, type_of
 from profiles.fhirpath.element import Element
 from profiles.fhirpath.model import shape
@@ -28,6 +28,7 @@ class Validator:
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
         self._container = Container()
+        self._known = Known(definitions)
         self._structure = Acceptance(definitions, self._container, _is_narrative)
         self._base = Acceptance(definitions, self._container, _is_narrative, self._refined, self._demands)
 
@@ -53,7 +54,7 @@ class Validator:
 
     def _examine(self, resource: dict[str, Any], level: Level) -> list[Issue]:
         findings = Findings()
-        rules = None if level == "structure" else Demands(self._definitions, findings).look
+        rules = None if level == "structure" else Demands(self._known, findings).look
         with contextlib.suppress(TooMany):
             root = Element(resource, shape(type_of(resource)))
             Examination(self._definitions, findings, rules).resource(root, None)
@@ -61,7 +62,7 @@ class Validator:
 
     def _refined(self, field: Field, right: Right) -> Right:
         """The test of a field's value, with its binding, its targets, its profile and the constraints on the field."""
-        if binding := required_binding(self._definitions, field):
+        if binding := self._known.required_binding(field):
             right = right_code(binding, field.type, right)
         if field.targets and field.type == "Reference":
             right = right_reference(field.targets, right, self._definitions, self._container)

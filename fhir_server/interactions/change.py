@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/http.html#create, #update, #patch, #delete and #concurre
 
 import asyncio
 import re
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from fhir_server.store.rows import Rows
 
 ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 TURN = 16  # changes between which other requests are served
+BEAT = 10.0  # seconds after which the database is told that its transaction is not forgotten
 MILLISECOND = timedelta(milliseconds=1)
 SUBSETTED = ("http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "SUBSETTED")
 
@@ -78,13 +80,17 @@ async def apply(context: Context, changes: Sequence[Change], *, lock: bool) -> l
     known = await _current(context, changes, lock=lock)
     now = datetime.now(UTC)
     planned = []
+    beat = time.monotonic()
     for n, change in enumerate(changes, 1):
         planned.append(_placed(context, change, known.get((context.type_code(change.type), change.id)), now))
         if n % TURN == 0:
             await asyncio.sleep(0)  # other requests get their turn while a long Bundle is worked on
+            if time.monotonic() - beat > BEAT:
+                beat = time.monotonic()
+                await context.conn.execute("SELECT 1")
     writes = [step for _, step in planned if step is not None]
     if writes:
-        await write(context.conn, context.tenant, writes, context.shapes)
+        await context.write(context.conn, context.tenant, writes, context.shapes)
     return [stored for stored, _ in planned]
 
 

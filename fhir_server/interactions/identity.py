@@ -3,8 +3,10 @@
 https://hl7.org/fhir/R4/http.html#trules and https://hl7.org/fhir/R4/bundle.html#references
 """
 
+import asyncio
 from collections.abc import Iterator, Sequence, Set
 
+from fhir_server.interactions.change import TURN
 from fhir_server.interactions.conditional import criteria_of, find_each, query_of
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.links import conditional_references
@@ -56,8 +58,12 @@ async def resolve_conditional_references(
     made = {one.selects: one.target for one in steps if one.criteria is not None and one.entry.method != "DELETE"}
     sought: dict[str, Step] = {}
     queries = []
-    for step, text in _conditional(steps):
-        if text not in mapping and text not in sought:
+    for n, step in enumerate(steps, 1):
+        if n % TURN == 0:
+            await asyncio.sleep(0)  # other requests get their turn
+        for text in _conditional(step):
+            if text in mapping or text in sought:
+                continue
             with placed(step.entry):
                 kind, pairs = text.partition("?")[0], criteria_of(text)
                 if target := made.get((kind, *(part for pair in sorted(pairs) for part in pair))):
@@ -70,11 +76,9 @@ async def resolve_conditional_references(
         mapping[text] = _only(text, step, ids, deleted)
 
 
-def _conditional(steps: Sequence[Step]) -> Iterator[tuple[Step, str]]:
-    for step in steps:
-        for change in step.changes:
-            for text in sorted(conditional_references(change.resource)) if change.resource else ():
-                yield step, text
+def _conditional(step: Step) -> list[str]:
+    resources = [change.resource for change in step.changes if change.resource is not None]
+    return sorted(text for resource in resources for text in conditional_references(resource))
 
 
 def _only(text: str, step: Step, ids: Sequence[str], deleted: Targets) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fhir_server.etag import etag, versions_of
 from fhir_server.interactions.batch import response
-from fhir_server.interactions.change import Change, Stored, apply, instant
+from fhir_server.interactions.change import TURN, Change, Stored, apply, instant
 from fhir_server.interactions.conditional import find_each, lock, lock_key, only, query_of
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.entry import Answer, Dispatch, PatchOf, entry_of, items_of
@@ -83,7 +83,7 @@ async def _complete(context: Context, steps: Sequence[Step], known: Identities, 
                         change.patch = patch_of(context, replace(step.entry, resource=content))
                 else:
                     change.resource = content
-        if n % 64 == 63:
+        if n % TURN == TURN - 1:
             await asyncio.sleep(0)  # other requests get their turn
 
 

@@ -49,7 +49,9 @@ def test_a_collection_is_stored_as_a_transaction_by_the_ids_of_its_resources(kin
 
 def test_what_a_search_says_of_itself_is_not_loaded():
     remark = {"resource": {"resourceType": "OperationOutcome"}, "search": {"mode": "outcome"}}
-    (part,) = parts_of(bundle("searchset", {"resource": PATIENT, "search": {"mode": "match"}}, remark, {"fullUrl": "x"}))
+    (part,) = parts_of(
+        bundle("searchset", {"resource": PATIENT, "search": {"mode": "match"}}, remark, {"fullUrl": "x"})
+    )
     assert [entry["resource"] for entry in part.entries] == [PATIENT]
 
 

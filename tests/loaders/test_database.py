@@ -30,7 +30,10 @@ def organization(value, **more):
 
 
 def unless(resource, criteria):
-    return {"resource": resource, "request": {"method": "POST", "url": resource["resourceType"], "ifNoneExist": criteria}}
+    return {
+        "resource": resource,
+        "request": {"method": "POST", "url": resource["resourceType"], "ifNoneExist": criteria},
+    }
 
 
 def singles(*entries):
@@ -75,7 +78,10 @@ def on_record(url, load):
             False,
         ),
         ([unless(organization("1"), "identifier=s|1"), request_of(patient(id="a"))], False),
-        ([request_of(patient(managingOrganization={"reference": "Organization?name=x"})), request_of(patient())], False),
+        (
+            [request_of(patient(managingOrganization={"reference": "Organization?name=x"})), request_of(patient())],
+            False,
+        ),
         ([{"request": {"method": "DELETE", "url": "Patient/a"}}, request_of(patient())], False),
         ([{**request_of(patient(id="a")), "request": {"method": "PUT", "url": "Patient?name=x"}}], False),
         ([{**request_of(patient()), "request": {"method": "PUT", "url": "Patient/a", "ifMatch": 'W/"1"'}}], False),

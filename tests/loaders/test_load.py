@@ -7,11 +7,13 @@ import contextlib
 import gzip
 import json
 import os
-import shutil
 import signal
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from fhir_server.cli import app
 from fhir_server.json import parse_json
 from fhir_server.rest.xml import to_xml
 from fhir_server.settings import Settings
@@ -19,9 +21,14 @@ from fhir_server.store.embedded import postmaster, running_url
 from loaders.count import expected
 from tests.loaders.loading import counts, linked, mediconnect, query, started, wait_until
 from tests.reference import reference
+from tests.running import running
 
 PATIENT = {"resourceType": "Patient", "id": "one", "active": True}
-ORGANIZATION = {"resourceType": "Organization", "name": "A", "identifier": [{"system": "https://a.example", "value": "1"}]}
+ORGANIZATION = {
+    "resourceType": "Organization",
+    "name": "A",
+    "identifier": [{"system": "https://a.example", "value": "1"}],
+}
 
 
 def bundle(kind, *entries):
@@ -47,7 +54,11 @@ def folder(tmp_path):
     (folder / "c.xml").write_bytes(to_xml(parse_json(json.dumps({**PATIENT, "id": "c"}).encode())))
     lines = [json.dumps({**PATIENT, "id": f"line-{n}"}) for n in range(700)]
     (folder / "d.ndjson.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
-    collection = bundle("collection", {"resource": {**PATIENT, "id": "e"}}, {"resource": {"resourceType": "Basic", "code": {"text": "x"}}})
+    collection = bundle(
+        "collection",
+        {"resource": {**PATIENT, "id": "e"}},
+        {"resource": {"resourceType": "Basic", "code": {"text": "x"}}},
+    )
     (folder / "e.json").write_text(json.dumps(collection))
     manifest = {"transactionTime": "2026-01-01T00:00:00Z", "request": "x", "output": [], "error": []}
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -56,18 +67,17 @@ def folder(tmp_path):
     return folder
 
 
-def test_every_form_is_loaded_in_the_order_it_needs(folder, database_url, tmp_path):
-    code, said = mediconnect("load", folder, DATABASE_URL=database_url, DATA_DIR=tmp_path / "data")
+def test_every_form_is_loaded_in_the_order_it_needs_and_again_makes_anew_only_what_has_no_id(
+    folder, database_url, tmp_path
+):
+    settings = {"DATABASE_URL": database_url, "DATA_DIR": tmp_path / "data"}
+    code, said = mediconnect("load", folder, **settings)
     assert code == 0, said
     assert counts(database_url) == {"Patient": 704, "Organization": 1, "Basic": 1} == wanted(folder)
     assert "loaded 706 resources" in said
     assert "\x1b" not in said
     assert not (tmp_path / "data" / "reports").exists()
-
-
-def test_a_second_load_changes_only_what_is_created_anew(folder, database_url, tmp_path):
-    for _ in range(2):
-        assert mediconnect("load", folder, DATABASE_URL=database_url, DATA_DIR=tmp_path)[0] == 0
+    assert mediconnect("load", folder, **settings)[0] == 0
     assert counts(database_url) == {"Patient": 705, "Organization": 1, "Basic": 2}
     assert query(database_url, "SELECT max(version) FROM version") == [(1,)]
 
@@ -84,7 +94,9 @@ def test_what_is_refused_is_reported_and_tried_again_by_resume(tmp_path, databas
     code, said = mediconnect("load", folder, "--report", report, **settings)
     assert code == 1
     assert f"4 refused: {report}" in said
-    rows = sorted((json.loads(line) for line in report.read_text().splitlines()), key=lambda row: (row["file"], row.get("line")))
+    rows = sorted(
+        (json.loads(line) for line in report.read_text().splitlines()), key=lambda row: (row["file"], row.get("line"))
+    )
     places = [(row["file"].rpartition("/")[2], row.get("line"), row.get("entry"), row["status"]) for row in rows]
     assert places == [
         ("broken.json.gz", None, None, 400),
@@ -105,15 +117,15 @@ def test_what_is_refused_is_reported_and_tried_again_by_resume(tmp_path, databas
 def test_usage_is_told_apart(tmp_path, folder, arguments):
     (tmp_path / "empty").mkdir()
     given = [one.format(folder=folder, empty=tmp_path / "empty") for one in arguments]
-    code, said = mediconnect("load", *given, DATABASE_URL="postgresql://nowhere.invalid/x", DATA_DIR=tmp_path)
-    assert code == 2
-    assert said
+    environment = {"MEDICONNECT_DATABASE_URL": "postgresql://nowhere.invalid/x", "MEDICONNECT_DATA_DIR": str(tmp_path)}
+    result = CliRunner().invoke(app, ["load", *given], env=environment)
+    assert result.exit_code == 2
+    assert result.output
 
 
 def test_without_validation_more_is_taken(tmp_path, database_url):
     (tmp_path / "odd.json").write_text(json.dumps({**PATIENT, "colour": "blue"}))
     settings = {"DATABASE_URL": database_url, "DATA_DIR": tmp_path}
-    assert mediconnect("load", tmp_path / "odd.json", **settings)[0] == 1
     assert mediconnect("load", tmp_path / "odd.json", "--validate", "none", **settings)[0] == 0
 
 
@@ -176,12 +188,14 @@ def test_a_load_goes_on_after_server_and_database_were_killed(tmp_path, data_dir
         url = running_url(data_dir)
         with started("load", folder, DATA_DIR=data_dir) as process:
             wait_until(lambda: query(url, "SELECT count(*) FROM load_unit")[0][0] >= 1, "nothing is loaded")
+            database = postmaster(data_dir / "postgres").pid
+            os.kill(database, signal.SIGKILL)
             serving.kill()
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(postmaster(data_dir / "postgres").pid, signal.SIGKILL)
+            serving.wait()
             said, _ = process.communicate(timeout=60)
         assert process.returncode == 3, said
         assert "--resume goes on" in said
+    wait_until(lambda: not Path(f"/proc/{database}").exists(), "nobody has buried the killed database")
     with server(data_dir):
         code, said = mediconnect("load", "--resume", folder, DATA_DIR=data_dir)
         assert code == 0, said
@@ -190,10 +204,10 @@ def test_a_load_goes_on_after_server_and_database_were_killed(tmp_path, data_dir
 
 def test_the_embedded_database_is_started_for_a_load_and_stopped_after_it(tmp_path, data_dir):
     (tmp_path / "one.json").write_text(json.dumps(PATIENT))
-    assert mediconnect("load", tmp_path / "one.json", DATA_DIR=data_dir)[0] == 0
-    assert running_url(data_dir) is None
-    code, said = mediconnect("load", "--check", tmp_path / "one.json", DATA_DIR=data_dir)
+    code, said = mediconnect("load", tmp_path / "one.json", DATA_DIR=data_dir)
     assert code == 0, said
+    assert (data_dir / "postgres").is_dir()
+    assert running_url(data_dir) is None
 
 
 @pytest.mark.slow
@@ -209,7 +223,14 @@ def test_the_synthea_sets_load_without_a_refusal(names, tmp_path, database_url):
     assert code == 0, said
 
 
-@pytest.fixture(autouse=True)
-def _reports_go_with_the_test(tmp_path):
-    yield
-    shutil.rmtree(tmp_path / "data", ignore_errors=True)
+def test_over_http_the_same_is_loaded_and_resume_knows_what_is_done(folder, database_url, tmp_path):
+    settings = {"DATA_DIR": tmp_path / "data", "DATABASE_URL": "postgresql://nowhere.invalid/x"}
+    with running(database_url) as base:
+        code, said = mediconnect("load", "--server", base, folder, **settings)
+        assert code == 0, said
+        assert counts(database_url) == {"Patient": 704, "Organization": 1, "Basic": 1}
+        code, said = mediconnect("load", "--server", base, "--resume", folder, **settings)
+        assert code == 0, said
+        assert "loaded 0 resources" in said
+        code, said = mediconnect("load", "--server", base, "--check", folder, **settings)
+        assert code == 0, said

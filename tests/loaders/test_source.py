@@ -89,5 +89,11 @@ def test_small_resources_go_together_bundles_alone_and_ndjson_in_runs(tmp_path):
     (tmp_path / "bundle.json").write_text(json.dumps(PLAIN))
     (tmp_path / "lines.ndjson").write_text("{}\n" * 501)
     found = list(tasks(survey(path) for path in files([tmp_path])))
-    assert [(len(task.files), task.line) for task in found] == [(source.GROUP_FILES, 0), (1, 0), (1, 1), (1, 501), (1, 0)]
+    assert [(len(task.files), task.line) for task in found] == [
+        (source.GROUP_FILES, 0),
+        (1, 0),
+        (1, 1),
+        (1, 501),
+        (1, 0),
+    ]
     assert sum(task.weight for task in found) == sum(path.stat().st_size for path in tmp_path.iterdir())

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,12 @@ def structure_definitions(name: str) -> tuple[Json, ...]:
         return tuple(json.load(archive.extractfile(member)) for member in members)
 
 
-def examples(name: str) -> list[Json]:
-    """The examples of a published package."""
+@functools.cache
+def examples(name: str, start: str = "package/example/") -> tuple[Json, ...]:
+    """The examples of a published package, or its other files whose names start so; numbers with a point are Decimals."""
     with tarfile.open(reference(f"packages/{name}.tgz")) as archive:
-        members = [
-            member for member in archive if member.name.startswith("package/example/") and "/." not in member.name
-        ]
-        return [json.load(archive.extractfile(member), parse_float=str) for member in members]
+        members = [member for member in archive if member.name.startswith(start) and "/." not in member.name]
+        return tuple(json.load(archive.extractfile(member), parse_float=Decimal) for member in members)
 
 
 def package_json(name: str = "example.one", version: str = "1.0.0", **more: Any) -> Json:

@@ -91,16 +91,16 @@ def test_an_issue_says_what_to_do(keys, value, text):
     assert text in [issue.text for issue in errors(changed(patient(), keys, value))]
 
 
-def test_all_issues_are_reported_in_the_order_of_the_definition():
+def test_all_issues_are_reported_in_the_order_of_the_resource():
     broken = {"resourceType": "Patient", "link": [{}], "birthDate": "x", "gender": "x", "nmae": 1, "name": []}
     assert [issue.location for issue in errors(broken)] == [
         "Patient.nmae",
-        "Patient.name",
-        "Patient.gender",
-        "Patient.birthDate",
         "Patient.link[0]",
         "Patient.link[0].other",
         "Patient.link[0].type",
+        "Patient.birthDate",
+        "Patient.gender",
+        "Patient.name",
     ]
 
 

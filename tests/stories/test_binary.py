@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from tests.stories.bundles import create, entry
 from tests.stories.bundles import bundle as bundle_of
+from tests.stories.bundles import create, entry
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x01\x02\xff"
 

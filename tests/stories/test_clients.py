@@ -8,6 +8,8 @@ import pytest
 from tests.stories.bundles import by, fresh, identified
 
 fhirclient = pytest.importorskip("fhirclient.client")
+Observation = pytest.importorskip("fhirclient.models.observation").Observation
+Patient = pytest.importorskip("fhirclient.models.patient").Patient
 fhirpy = pytest.importorskip("fhirpy")
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -34,8 +36,6 @@ def test_fhirclient_understands_metadata(smart: Any, base: str):
 
 
 def test_fhirclient_creates_reads_updates_and_deletes(smart: Any):
-    from fhirclient.models.patient import Patient
-
     patient = Patient(identified(fresh(), birthDate="1970-02-03"))
     made = patient.create(smart.server)
     assert made["id"]
@@ -50,9 +50,6 @@ def test_fhirclient_creates_reads_updates_and_deletes(smart: Any):
 
 
 def test_fhirclient_searches_and_pages(smart: Any, fhir: httpx.Client):
-    from fhirclient.models.observation import Observation
-    from fhirclient.models.patient import Patient
-
     value = fresh()
     names = {fhir.post("/Patient", json=identified(value)).json()["id"] for _ in range(7)}
     search = Patient.where({"identifier": f"http://example.org/mrn|{value}", "_count": "3"})

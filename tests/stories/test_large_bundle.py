@@ -73,8 +73,10 @@ def of_many_small(size: int) -> list[Resource]:
     full_url = f"urn:uuid:{fresh()}"
     text = "x" * (size // 20_000 - 330)
     entries = [entry("POST", "Patient", {"resourceType": "Patient"}, full_url=full_url)]
-    for n in range(19_999):
-        entries.append(entry("POST", "Observation", observation(full_url, valueInteger=n, note=[{"text": text}])))
+    entries += [
+        entry("POST", "Observation", observation(full_url, valueInteger=n, note=[{"text": text}]))
+        for n in range(19_999)
+    ]
     return entries
 
 
@@ -132,9 +134,9 @@ def test_a_bundle_of_50_megabytes_is_stored_within_its_bound_of_memory(
     assert len(answer.json()["entry"]) == len(entries)
     grown = server.memory("VmHWM") - before
     with capsys.disabled():
-        print(
+        sys.stdout.write(
             f"\n{shape.__name__}: {len(entries)} entries, {len(body) / MIB:.0f} MiB in {took:.1f} s, at most "
             f"{grown / MIB:.0f} MiB more memory ({grown / len(body):.1f} bytes for each of the body); "
-            f"{len(waits)} reads meanwhile, the longest {max(waits, default=0):.1f} s"
+            f"{len(waits)} reads meanwhile, the longest {max(waits, default=0):.1f} s\n"
         )
     assert grown < MOST_PER_BYTE * len(body)

@@ -6,8 +6,8 @@ from email.utils import format_datetime, parsedate_to_datetime
 import httpx
 import pytest
 
-from tests.stories.bundles import create, entry, issue
 from tests.stories.bundles import bundle as bundle_of
+from tests.stories.bundles import create, entry, issue
 
 
 @pytest.fixture(scope="module")

@@ -115,22 +115,9 @@ LINKS: list[tuple[str, str, Any, Any]] = [
     (
         "uri",
         UUID,
-        {
-            "resourceType": "StructureMap",
-            "url": UUID,
-            "name": "X",
-            "status": "draft",
-            "group": [
-                {
-                    "name": "g",
-                    "typeMode": "none",
-                    "input": [{"name": "i", "mode": "source"}],
-                    "rule": [{"name": "r", "source": [{"context": "i"}]}],
-                }
-            ],
-        },
+        {"resourceType": "Library", "url": UUID, "status": "draft", "type": {"text": "x"}},
         lambda o: o["url"],
-    ),  # fmt: skip
+    ),
     (
         "url",
         UUID,
