@@ -85,15 +85,23 @@ def request_bytes(target: Target, lines: str, method: str, path: str, body: byte
 class Parser:
     """Cuts the bytes of a connection into answers."""
 
-    __slots__ = ("_buffer", "bodiless")
+    __slots__ = ("_arrived", "_buffer", "_missing", "bodiless")
 
     def __init__(self) -> None:
         self._buffer = b""
+        self._arrived: list[bytes] = []
+        self._missing = 0  # bytes that have to arrive before it is worth looking again
         self.bodiless = False  # the answer to come is that to a HEAD
 
     def feed(self, data: bytes) -> Answer | None:
         """Takes what arrived; the answer, once it is whole. Raises Unanswered for what is no HTTP."""
-        self._buffer = self._buffer + data if self._buffer else data
+        self._arrived.append(data)
+        self._missing -= len(data)
+        if self._missing > 0:
+            return None
+        self._missing = 0
+        self._buffer = b"".join((self._buffer, *self._arrived)) if self._buffer or self._arrived[1:] else data
+        self._arrived.clear()
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             head = self._buffer[:end].lower()
             status = _status(head)
@@ -114,7 +122,8 @@ class Parser:
             return b"", start
         if length := header(head, b"content-length"):
             end = start + int(length)
-            return (self._buffer[start:end], end) if len(self._buffer) >= end else None
+            self._missing = max(0, end - len(self._buffer))
+            return None if self._missing else (self._buffer[start:end], end)
         if b"chunked" in header(head, b"transfer-encoding"):
             return unchunked(self._buffer, start)
         raise Unanswered("an answer with neither content-length nor chunks")

@@ -41,10 +41,10 @@ class Explained:
 
     @classmethod
     def of(cls, search: Tried, part: str, plan: str) -> "Explained":
-        took = TIME.search(plan)
-        return cls(
-            search.shape, search.path, part, plan, float(took[1]) if took else -1.0, tuple(SCANNED.findall(plan))
-        )
+        took, touched = TIME.search(plan), PAGES.search(plan)
+        pages = int(touched[1]) + int(touched[2] or 0) if touched else 0
+        milliseconds = float(took[1]) if took else -1.0
+        return cls(search.shape, search.path, part, plan, milliseconds, pages, tuple(SCANNED.findall(plan)))
 
 
 async def plans(url: str, searches: Sequence[Tried]) -> list[Explained]:

@@ -58,6 +58,7 @@ def document(run: Run, mode: str) -> dict[str, Any]:
         "mode": mode,
         "server": "own" if run.server.data_dir else run.server.target.base,
         "workers": run.options.workers,
+        "patients": run.options.patients,
         "machine": machine(),
         "rows": [asdict(row) for row in run.rows],
         "parity": [asdict(check) for check in run.checks],
@@ -94,15 +95,15 @@ def save(found: dict[str, Any], folder: Path = RESULTS) -> Path:
 
 
 def before(found: dict[str, Any], folder: Path = RESULTS) -> dict[Key, Past]:
-    """The rows of the last recorded run that is alike: mode, server and number of workers."""
+    """Each row as it was last recorded by a run that is alike: mode, server, number of workers, amount of data."""
+    rows: dict[Key, Past] = {}
     for path in sorted(folder.glob("*.json"), reverse=True):
         old = json.loads(path.read_text(encoding="utf-8"))
-        if all(old.get(name) == found[name] for name in ("mode", "server", "workers")):
-            return {
-                (row["workload"], row["name"], row["clients"]): Past(row["rate"], row["server_ms"] + row["database_ms"])
-                for row in old["rows"]
-            }
-    return {}
+        if all(old.get(name) == found[name] for name in ("mode", "server", "workers", "patients")):
+            for row in old["rows"]:
+                past = Past(row["rate"], row["server_ms"] + row["database_ms"])
+                rows.setdefault((row["workload"], row["name"], row["clients"]), past)
+    return rows
 
 
 def table(rows: Sequence[Measurement], past: dict[Key, Past]) -> str:

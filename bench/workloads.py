@@ -141,8 +141,10 @@ async def read(run: Run) -> None:
 async def single(run: Run) -> None:
     (clients,) = run.clients(16)[:1]
     for name, scenario in interactions.scenarios(run.pools, run.options.seed).items():
-        unit = "resources" if name.startswith("transaction") else "requests"
-        await _repeated(run, "interactions", name, clients, scenario, unit=unit)
+        # A transaction takes a second with 16 clients: a short stretch would see the answers of a single round, or none.
+        large = name.startswith("transaction")
+        unit, seconds = ("resources", 3 * run.options.seconds) if large else ("requests", 0.0)
+        await _repeated(run, "interactions", name, clients, scenario, unit=unit, seconds=seconds)
 
 
 async def chained(run: Run) -> None:
@@ -239,9 +241,9 @@ WORKLOADS: dict[str, tuple[Workload, str]] = {
 
 
 async def _repeated(
-    run: Run, workload: str, name: str, clients: int, scenario: Scenario, unit: str = "requests"
+    run: Run, workload: str, name: str, clients: int, scenario: Scenario, unit: str = "requests", seconds: float = 0.0
 ) -> None:
-    await run.measure(workload, name, clients, [scenario] * run.options.rounds, unit=unit)
+    await run.measure(workload, name, clients, [scenario] * run.options.rounds, unit=unit, seconds=seconds)
 
 
 async def _searches(run: Run, workload: str, name: str, shapes: Sequence[Shape]) -> None:

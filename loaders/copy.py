@@ -1,7 +1,7 @@
 """Versions of new resources into the tables by COPY, in a few messages: the same rows as the server's own statement gives.
 
 https://www.postgresql.org/docs/current/sql-copy.html; the statement is write_versions in
-fhir_server/store/migrations/0001_store.sql.
+fhir_server/store/migrations/0003_search.sql.
 """
 
 import re
@@ -25,6 +25,8 @@ INSERT INTO shape (id, tenant, type, paths)
 SELECT i, $1, t, p::bigint[] FROM unnest($2::bigint[], $3::smallint[], $4::text[]) AS s (i, t, p) ORDER BY i
 ON CONFLICT DO NOTHING
 """
+GENERATION = "SELECT check_generation($1, $2)"  # that of the search parameters the rows were made by
+NULL = "\\N"
 TYPE_BITS = 48  # below the type in a surrogate key
 SPECIAL = re.compile(r"[\\\t\n\r]")
 ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
@@ -58,6 +60,7 @@ class Copy:
         self._shapes.clear()
 
     async def _copy(self, conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes) -> None:
+        await conn.execute(GENERATION, (tenant, shapes.generation))
         await conn.execute(ROLE, ("none",))
         await _copy(conn, tenant, writes)
         await conn.execute(ROLE, (SERVER_ROLE,))
@@ -131,6 +134,10 @@ def _index(tenant: int, writes: Sequence[Write]) -> Iterator[tuple[LiteralString
     yield (
         "COPY index_quantity (key, low, high, code, label, canonical_key, canonical_low, canonical_high, pk, tenant) FROM STDIN",
         [f"{_columns(row)}\t{w.pk}\t{tenant}\n" for w in writes for row in w.added.quantities],
+    )
+    yield (
+        "COPY index_text (narrative, content, pk, tenant) FROM STDIN",
+        [f"{_text(told) or NULL}\t{_text(content)}\t{w.pk}\t{tenant}\n" for w in writes for told, content in w.added.texts],
     )
 
 

@@ -9,7 +9,6 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 MIB = 1024 * 1024
 MAX_FILE = 64 * MIB
@@ -91,7 +90,7 @@ def _check_size(size: int, total: int, name: str) -> None:
 class _Bounded(io.RawIOBase):
     """A stream that ends in an error after MAX_TOTAL bytes: a small archive may hold an endless one, in its headers too."""
 
-    def __init__(self, stream: IO[bytes], source: Path) -> None:
+    def __init__(self, stream: gzip.GzipFile, source: Path) -> None:
         super().__init__()
         self._stream = stream
         self._source = source

@@ -7,12 +7,11 @@ What R4 itself demands is the business of `profiles.validator`; here is only wha
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
-from profiles.criterion import Answer, Match, codes_of, equals, has_pattern, is_in, is_one_of, matcher, resolved
-from profiles.definitions import Constraint, Field, UnknownStructure, r4
+from profiles.criterion import Answer, codes_of, is_in, matcher, resolved
+from profiles.definitions import Constraint
 from profiles.extension import misplaced, with_extensions
 from profiles.fhirpath.element import Element, members, root
 from profiles.fhirpath.error import FhirPathError
@@ -20,15 +19,24 @@ from profiles.fhirpath.evaluation import Host
 from profiles.fhirpath.expression import Expression, compile_expression
 from profiles.issue import Findings, Issue, TooMany, shown
 from profiles.profile import BindingRule, ElementRule, Profile, TypeRule
-from profiles.reference import named_type
 from profiles.registry import Registry
+from profiles.rule import (
+    Base,
+    Check,
+    check_count,
+    count_of,
+    field_of,
+    is_of_type,
+    keys_of,
+    known_constraints,
+    nothing,
+    referring,
+    type_name_of,
+    typed,
+    valued,
+)
+from profiles.sliced import OF_NONE, Look, Part, check_counts, check_order, slice_of
 from profiles.slicing import Slice, Slicing
-
-Check = Callable[[Element, Findings], None]
-Look = Callable[[Element, list[Element], Findings], None]
-"""Looks at the items of one name below an element, together."""
-Base = Field | None
-"""What R4 itself says of an element; None where nothing is known of it, and everything is looked at."""
 
 
 class _Run(Findings):
@@ -120,7 +128,7 @@ class ProfileValidator:
 
         def check(element: Element, findings: Findings) -> None:
             if not checks:
-                checks.extend(self._item(profile.root, None, profile.type) or (_nothing,))
+                checks.extend(self._item(profile.root, None, profile.type) or (nothing,))
             for one in checks:
                 one(element, findings)
 
@@ -130,8 +138,8 @@ class ProfileValidator:
         """What is looked at in one item of an element, or of a slice."""
         checks: list[Check] = []
         if rule.types and (base is None or base.choice or base.type == "Resource"):
-            checks += _typed(rule, type_name)
-        checks += _valued(rule)
+            checks += typed(rule, type_name)
+        checks += valued(rule)
         if rule.binding is not None and (
             base is None or (rule.binding.value_set, rule.binding.strength) != (base.binding, base.strength)
         ):
@@ -139,35 +147,35 @@ class ProfileValidator:
         checks += (
             self._constraint(one)
             for one in rule.constraints
-            if (one.key, one.expression) not in _known(type_name, base)
+            if (one.key, one.expression) not in known_constraints(type_name, base)
         )
         checks += (
             self._meeting(kind)
             for kind in rule.types
             if kind.profiles and kind.profiles != (base.profiles if base else ())
         )
-        checks += (_referring(rule.types, self._registry) for _ in range(any(kind.targets for kind in rule.types)))
+        checks += (referring(rule.types, self._registry) for _ in range(any(kind.targets for kind in rule.types)))
         for child in rule.children:
             checks += self._child(child, type_name)
         return tuple(checks)
 
     def _child(self, rule: ElementRule, parent: str) -> tuple[Check, ...]:
         """What is looked at in the children of one name; nothing where the profile says no more than R4."""
-        base = _field(parent, rule.name)
-        items = self._item(rule, base, _type_name(rule, base))
+        base = field_of(parent, rule.name)
+        items = self._item(rule, base, type_name_of(rule, base))
         slicing = self._sliced(rule.slicing, base, rule) if rule.slicing else None
         counted = base is None or (rule.min, rule.max) != (base.min, base.max)
         if not (items or slicing or counted):
             return ()
-        place, keys = f".{rule.name}", _keys(parent, rule.name)
+        place, keys = f".{rule.name}", keys_of(parent, rule.name)
 
         def check(element: Element, findings: Findings) -> None:
             holder = element.value if type(element.value) is dict else element.extra
-            count = None if keys is None else _count(holder, keys)
+            count = None if keys is None else count_of(holder, keys)
             if count == 0 and rule.min == 0 and slicing is None:
                 return
             found = members(element, rule.name) if count is None or (count and (items or slicing)) else []
-            _check_count(rule, len(found) if count is None else count, element, place, findings)
+            check_count(rule, len(found) if count is None else count, element, place, findings)
             for item in found:
                 for one in items:
                     one(item, findings)
@@ -183,12 +191,12 @@ class ProfileValidator:
         name = rule.name
 
         def check(parent: Element, found: list[Element], findings: Findings) -> None:
-            slices = [_slice_of(item, parts) for item in found]
+            slices = [slice_of(item, parts) for item in found]
             for item, at in zip(found, slices, strict=True):
                 if at is not None and at >= 0:
                     for one in parts[at].looks:
                         one(item, findings)
-                elif at == _NONE and slicing.rules == "closed":
+                elif at == OF_NONE and slicing.rules == "closed":
                     known = ", ".join(part.name for part in parts) or "none"
                     findings.add(
                         "structure", f"this is of none of the slices that {rule.path} may have: {known}", item.path()
@@ -196,16 +204,16 @@ class ProfileValidator:
             for number, part in enumerate(parts):
                 if part.inner is not None:
                     part.inner(parent, [item for item, at in zip(found, slices, strict=True) if at == number], findings)
-            _check_order(slicing, found, slices, findings)
-            _check_counts(parts, slices, f"{parent.path()}.{name}", findings)
+            check_order(slicing, parts, found, slices, findings)
+            check_counts(parts, slices, f"{parent.path()}.{name}", findings)
 
         return check
 
-    def _part(self, one: Slice, base: Base) -> "_Part":
+    def _part(self, one: Slice, base: Base) -> Part:
         rule = one.rule
         match = matcher(one.criteria, self._registry.codes, self._conforms)
         inner = self._sliced(rule.slicing, base, rule) if rule.slicing else None
-        return _Part(one.name, match, self._item(rule, base, _type_name(rule, base)), inner, rule)
+        return Part(one.name, match, self._item(rule, base, type_name_of(rule, base)), inner, rule)
 
     # What is looked at in an item.
 
@@ -237,12 +245,13 @@ class ProfileValidator:
         return check
 
     def _constraint(self, one: Constraint) -> Check:
+        if not one.expression:
+            return nothing
         try:
-            expression = compile_expression(one.expression) if one.expression else None
-        except FhirPathError:
-            # `package check` is the place to hear of an expression that cannot be read; here it finds nothing.
-            expression = None
-        return _nothing if expression is None else self._holding(one, expression)
+            return self._holding(one, compile_expression(one.expression))
+        except FhirPathError as error:
+            text = f"{one.key} could not be checked: {error.message}"
+            return lambda element, findings: findings.add("processing", text, element.path(), "warning", one.key)
 
     def _holding(self, one: Constraint, expression: Expression) -> Check:
         def check(element: Element, findings: Findings) -> None:
@@ -261,93 +270,14 @@ class ProfileValidator:
         """The value meets one of the profiles of its type."""
         if len(kind.profiles) == 1:
             return lambda element, findings: (
-                self._against(element, kind.profiles[0], findings) if _is(element, kind.code) else None
+                self._against(element, kind.profiles[0], findings) if is_of_type(element, kind.code) else None
             )
 
         def check(element: Element, findings: Findings) -> None:
-            if _is(element, kind.code) and self._conforms(element, kind.profiles) is False:
+            if is_of_type(element, kind.code) and self._conforms(element, kind.profiles) is False:
                 findings.add("structure", f"this meets none of the profiles {', '.join(kind.profiles)}", element.path())
 
         return check
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A slice, compiled: which items are of it, and what is looked at in them."""
-
-    name: str
-    match: Match
-    looks: tuple[Check, ...]
-    inner: Look | None
-    """Of a slice that is sliced again."""
-    rule: ElementRule
-
-
-_NONE = -1
-
-
-def _slice_of(item: Element, parts: tuple[_Part, ...]) -> int | None:
-    """The number of the slice an item is of; _NONE: of none; None: that cannot be told."""
-    answer: int | None = _NONE
-    for number, part in enumerate(parts):
-        match part.match(item):
-            case True:
-                return number
-            case None:
-                answer = None
-    return answer
-
-
-def _check_order(slicing: Slicing, found: list[Element], slices: list[int | None], findings: Findings) -> None:
-    last, ended = _NONE, False
-    for item, at in zip(found, slices, strict=True):
-        if at is None:
-            continue
-        if slicing.rules == "openAtEnd" and at >= 0 and ended:
-            findings.add("structure", "what is of no slice stands at the end, after this", item.path())
-        if slicing.ordered and 0 <= at < last:
-            findings.add(
-                "structure", f"'{slicing.slices[at].name}' stands before '{slicing.slices[last].name}'", item.path()
-            )
-        ended, last = ended or at == _NONE, max(last, at)
-
-
-def _check_counts(parts: tuple[_Part, ...], slices: list[int | None], place: str, findings: Findings) -> None:
-    unknown = slices.count(None)
-    for number, part in enumerate(parts):
-        count = slices.count(number)
-        if count + unknown < part.rule.min:
-            _too_few(findings, place, part.rule.id, part.rule.min, count)
-        if part.rule.max is not None and count > part.rule.max:
-            _too_many(findings, place, part.rule.id, part.rule.max, count)
-
-
-def _count(holder: Any, keys: frozenset[str]) -> int:
-    """How many items of an element an object has, whichever of its properties they stand in."""
-    if type(holder) is not dict or keys.isdisjoint(holder):
-        return 0
-    return max(len(value) if type(value := holder[key]) is list else 1 for key in keys if key in holder)
-
-
-def _check_count(rule: ElementRule, count: int, parent: Element, place: str, findings: Findings) -> None:
-    if count < rule.min:
-        _too_few(findings, parent.path() + place, rule.path, rule.min, count)
-    if rule.max is not None and count > rule.max:
-        _too_many(findings, parent.path() + place, rule.path, rule.max, count)
-
-
-def _too_few(findings: Findings, place: str, name: str, least: int, count: int) -> None:
-    text = (
-        f"{name} is missing: the profile requires it"
-        if count == 0
-        else f"{name} is there {count} times; the profile requires {least}"
-    )
-    findings.add("required", text, place)
-
-
-def _too_many(findings: Findings, place: str, name: str, most: int, count: int) -> None:
-    times = "may not be there" if most == 0 else f"is there {count} times; the profile allows {most}"
-    findings.add("structure", f"{name} {times}", place)
 
 
 def _first_time(element: Element, profile: Profile, findings: Findings) -> bool:
@@ -358,123 +288,3 @@ def _first_time(element: Element, profile: Profile, findings: Findings) -> bool:
     known = key in findings.seen
     findings.seen.add(key)
     return not known
-
-
-def _nothing(_element: Element, _findings: Findings) -> None:
-    return None
-
-
-def _is(element: Element, code: str) -> bool:
-    """Whether an element is of a type; backbones go by their paths and are what they are."""
-    return element.shape.kind == "backbone" or code in element.shape.ancestry
-
-
-def _typed(rule: ElementRule, type_name: str) -> Iterable[Check]:
-    allowed = frozenset(kind.code for kind in rule.types if kind.code)
-    if not allowed or "Resource" in allowed or type_name == rule.path:
-        return
-
-    def check(element: Element, findings: Findings) -> None:
-        if not is_one_of(element, allowed) and element.shape.known:
-            text = f"this is of type {element.shape.name}; the profile allows {', '.join(sorted(allowed))}"
-            findings.add("structure", text, element.path())
-
-    yield check
-
-
-def _valued(rule: ElementRule) -> Iterable[Check]:
-    """Fixed and pattern values, lengths, least and greatest values."""
-    if rule.fixed is not None:
-        yield _told(lambda value: equals(value, rule.fixed), f"the profile fixes this to {shown(rule.fixed)}")
-    if rule.pattern is not None:
-        yield _told(
-            lambda value: has_pattern(value, rule.pattern), f"the profile requires at least {shown(rule.pattern)}"
-        )
-    if (longest := rule.max_length) is not None:
-        yield _told(
-            lambda value: not isinstance(value, str) or len(value) <= longest,
-            f"at most {longest} characters are allowed",
-        )
-    if (least := rule.min_value) is not None:
-        yield _told(
-            lambda value: _number(value) is None or _number(value) >= _number(least),
-            f"the least value allowed is {shown(least)}",
-        )
-    if (most := rule.max_value) is not None:
-        yield _told(
-            lambda value: _number(value) is None or _number(value) <= _number(most),
-            f"the greatest value allowed is {shown(most)}",
-        )
-
-
-def _number(value: Any) -> Any:
-    """What an ordered value is compared by: that of a Quantity, a number, the text of a date."""
-    return value.get("value") if isinstance(value, dict) else value
-
-
-def _told(right: Callable[[Any], bool], text: str) -> Check:
-    def check(element: Element, findings: Findings) -> None:
-        if not right(element.value):
-            findings.add("value", text, element.path())
-
-    return check
-
-
-def _referring(types: tuple[TypeRule, ...], registry: Registry) -> Check:
-    """A reference leads to a resource of a type that the target profiles are for."""
-    targets = tuple(target for kind in types for target in kind.targets)
-    names: list[frozenset[str]] = []
-
-    def check(element: Element, findings: Findings) -> None:
-        if not isinstance(element.value, dict) or not isinstance(reference := element.value.get("reference"), str):
-            return
-        if not names:
-            profiles = [(target, registry.profile(target)) for target in targets]
-            names.append(frozenset(found.type if found else target.rpartition("/")[2] for target, found in profiles))
-        inside = resolved(reference, element)
-        named = inside.get("resourceType") if inside else named_type(reference, r4())
-        if named is not None and "Resource" not in names[0] and named not in names[0]:
-            findings.add(
-                "value",
-                f"{shown(reference)} leads to {named}; the profile allows {', '.join(sorted(names[0]))}",
-                element.path(),
-            )
-
-    return check
-
-
-def _field(parent: str, name: str) -> Base:
-    """What R4 says of a child; None for a choice's several fields, whose types are looked at then, and for the unknown."""
-    try:
-        fields = r4().structure(parent).fields.values()
-    except UnknownStructure:
-        return None
-    return next((field for field in fields if field.element == name), None)
-
-
-def _keys(parent: str, name: str) -> frozenset[str] | None:
-    """The JSON properties of an element; None where R4 does not know it."""
-    try:
-        fields = [field.name for field in r4().structure(parent).fields.values() if field.element == name]
-    except UnknownStructure:
-        return None
-    return frozenset((*fields, *(f"_{one}" for one in fields))) or None
-
-
-def _type_name(rule: ElementRule, base: Base) -> str:
-    """The type whose fields the children of an element are."""
-    if base is not None and not base.choice and base.type != "Resource":
-        return base.type
-    return rule.types[0].code if len(rule.types) == 1 else "Element"
-
-
-def _known(type_name: str, base: Base) -> frozenset[tuple[str, str]]:
-    """The constraints that R4 has for an element already, by key and expression."""
-    names = {type_name, "Element", "Extension", "DomainResource", "Resource"} | (
-        {base.path.rpartition(".")[0]} if base else set()
-    )
-    found: set[tuple[str, str]] = set()
-    for name in names:
-        with contextlib.suppress(UnknownStructure):
-            found.update((one.key, one.expression) for one in r4().structure(name).constraints)
-    return frozenset(found)

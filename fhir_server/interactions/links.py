@@ -40,6 +40,11 @@ def actions(name: str) -> dict[str, Action]:
     return found
 
 
+@lru_cache(maxsize=1)
+def _resource_types() -> frozenset[str]:
+    return frozenset(r4().resource_types)
+
+
 @dataclass(frozen=True, slots=True)
 class Identities:
     """What the identities in a Bundle become: `urn:uuid:…`, `Patient/1`, `http://…/Patient/1` to `Patient/<id stored>`.
@@ -72,8 +77,13 @@ class Identities:
 def rewritten(
     value: dict[str, Any], identities: Identities, root: str = "", structure: str | None = None
 ) -> dict[str, Any]:
-    """The resource (or element of `structure`) with its links rewritten; the same object where there were none."""
-    name = structure if structure is not None and structure != "Resource" else value.get("resourceType", "Element")
+    """The resource (or element of `structure`) with its links rewritten; the same object where there were none.
+
+    What is no resource stays as it is: whether it may stand there is for validation to say.
+    """
+    name = structure if structure not in (None, "Resource") else value.get("resourceType")
+    if not isinstance(name, str) or (name is not structure and name not in _resource_types()):
+        return value
     changed: dict[str, Any] = {}
     known = actions(name)
     for key, item in value.items():

@@ -38,7 +38,7 @@ async def bundle(context: Context, request: Request, respond: Respond) -> Respon
     resource = resource_of(context, request)
     stated = resource.get("resourceType")
     if stated != "Bundle":
-        hint = f"; POST it to {stated} to create it" if stated in context.types.code else ""
+        hint = f"; POST it to {stated} to create it" if isinstance(stated, str) and stated in context.types.code else ""
         raise refuse("invalid", f"POST to the base takes a Bundle, this is {str(stated)[:80]}{hint}", "resourceType")
     request.body = b""  # a large body is not kept beside what was read from it
     entries = Entries(respond, request.prefers("return"), request.prefers("handling"))

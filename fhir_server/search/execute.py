@@ -1,51 +1,25 @@
 """A compiled query against the database: the page, the count, what is included.
 
-https://hl7.org/fhir/R4/search.html#return and #revinclude
+https://hl7.org/fhir/R4/search.html#return and #total
 """
 
-import re
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import AsyncCursor
 
-from fhir_server.json import parse_json
+from fhir_server.search import text
 from fhir_server.search.compile import Compiler
-from fhir_server.search.fragment import Fragment, sql
-from fhir_server.search.key import key, reference_key
-from fhir_server.search.parameter import Parameter, Parameters
-from fhir_server.search.query import Include, Page, Query
+from fhir_server.search.fragment import Fragment, join, sql
+from fhir_server.search.include import MOST_INCLUDED, Inclusion, Match
+from fhir_server.search.parameter import Parameters
+from fhir_server.search.query import Page, Query, Words
 from fhir_server.store.pool import Connection
 from fhir_server.store.resources import Types
 
-MOST_INCLUDED = 1000
-MOST_ROUNDS = 8
-
-BY_REFERENCE = """
-SELECT r.pk, r.type, r.id, v.content FROM resource r JOIN version v ON v.pk = r.pk AND v.version = r.version
-WHERE r.reference = ANY(%s) AND NOT r.deleted AND r.tenant = %s ORDER BY r.pk LIMIT %s
-"""
-REFERRING = """
-SELECT r.pk, r.type, r.id, v.content FROM resource r JOIN version v ON v.pk = r.pk AND v.version = r.version
-WHERE r.pk IN (SELECT x.pk FROM index_reference x WHERE x.target = ANY(%s) AND x.key = ANY(%s))
-AND NOT r.deleted AND r.tenant = %s ORDER BY r.pk LIMIT %s
-"""
-REFERRING_AT_ALL = """
-SELECT r.pk, r.type, r.id, v.content FROM resource r JOIN version v ON v.pk = r.pk AND v.version = r.version
-WHERE r.pk IN (SELECT x.pk FROM index_reference x WHERE x.target = ANY(%s))
-AND NOT r.deleted AND r.tenant = %s ORDER BY r.pk LIMIT %s
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A resource that was found, or included; content is its stored text."""
-
-    pk: int
-    type: str
-    id: str
-    content: bytes
+__all__ = ["MOST_INCLUDED", "Found", "Match", "Search", "rows_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +34,10 @@ class Found:
     truncated: bool = False  # there was more to include than MOST_INCLUDED
 
 
-async def rows_of(conn: Connection, fragment: Fragment) -> list[tuple[Any, ...]]:
-    """All rows of a composed statement."""
+async def rows_of(conn: Connection, fragment: Fragment, *, prepare: bool | None = None) -> list[tuple[Any, ...]]:
+    """All rows of a composed statement. Without `prepare`, the database plans for these very values."""
     cursor = AsyncCursor(conn)
-    await cursor.execute(fragment.text, fragment.parameters, binary=True)
+    await cursor.execute(fragment.text, fragment.parameters, prepare=prepare, binary=True)
     return await cursor.fetchall()
 
 
@@ -80,13 +54,13 @@ class Search:
     async def page(self, query: Query) -> Found:
         """The page of the query, with what it includes and, where asked or free, the total."""
         if query.summary == "count" or query.count == 0:
-            return Found((), (), await self._count(query), None, None)
+            return Found((), (), await self.count(query), None, None)
         rows = await self._rows(self.compiler.page(query))
         more = len(rows) > query.count
         rows = rows[: query.count]
         if query.page is not None and query.page.backwards:
             rows.reverse()
-        matches = tuple(self._match(row) for row in rows)
+        matches = await self._scored(query, tuple(self._match(row) for row in rows))
         included, truncated = await self._included(query, matches)
         following, preceding = _neighbours(query, rows, more)
         return Found(matches, included, await self._total(query, len(rows), more), following, preceding, truncated)
@@ -106,105 +80,60 @@ class Search:
                 await cursor.execute(fragment.text, fragment.parameters, prepare=True, binary=True)
         return [[row[2] for row in await cursor.fetchall()] for cursor in cursors]
 
+    async def count(self, query: Query) -> int:
+        """How many resources the query finds."""
+        rows = await self._rows(self.compiler.count(replace(query, page=None)))
+        return int(rows[0][0])
+
     async def _rows(self, fragment: Fragment) -> list[tuple[Any, ...]]:
-        return await rows_of(self.conn, fragment)
+        # Keys are skewed: what is right for a code of half of all observations is wrong for a rare one.
+        return await rows_of(self.conn, fragment, prepare=False)
 
     def _match(self, row: Sequence[Any]) -> Match:
         return Match(row[0], self.types.name[row[1]], row[2], row[3])
 
-    async def _count(self, query: Query) -> int:
-        rows = await self._rows(self.compiler.count(replace(query, page=None)))
-        return int(rows[0][0])
+    async def _included(self, query: Query, matches: Sequence[Match]) -> tuple[tuple[Match, ...], bool]:
+        if not query.includes or not matches:
+            return (), False
+
+        async def fetch(fragment: Fragment) -> list[Match]:
+            return [self._match(row) for row in await self._rows(fragment)]
+
+        return await Inclusion(self.compiler.scope, self.parameters, fetch).of(query.includes, matches)
+
+    # --- total and score ----------------------------------------------------------------------------------------------
 
     async def _total(self, query: Query, found: int, more: bool) -> int | None:
         if query.page is None and not more:
             return found
         match query.total:
             case "accurate":
-                return await self._count(query)
+                return await self.count(query)
             case "estimate":
-                return await self._estimate(query)
+                return max(found, await self._estimate(query))
             case _:
                 return None
 
     async def _estimate(self, query: Query) -> int:
         """The planner's guess: cheap, and FHIR's `estimate` asks for no more."""
-        fragment = self.compiler.matches(replace(query, page=None), 2**31 - 1)
-        rows = await self._rows(sql("EXPLAIN ") + fragment)
-        planned = re.search(r"rows=(\d+)", str(rows[0][0]))
-        return int(planned[1]) if planned else 0
+        rows = await self._rows(sql("EXPLAIN (FORMAT JSON) ") + self.compiler.selection(replace(query, page=None)))
+        plan = json.loads(rows[0][0]) if isinstance(rows[0][0], str | bytes) else rows[0][0]
+        return int(plan[0]["Plan"]["Plan Rows"])
 
-    # --- includes -------------------------------------------------------------------------------------------------
-
-    async def _included(self, query: Query, matches: Sequence[Match]) -> tuple[tuple[Match, ...], bool]:
-        """What the includes add, each resource once; rounds of :iterate end when nothing new comes."""
-        seen = {match.pk for match in matches}
-        included: list[Match] = []
-        frontier: Sequence[Match] = matches
-        for turn in range(MOST_ROUNDS):
-            includes = [one for one in query.includes if turn == 0 or one.iterate]
-            fresh = [m for m in await self._round(includes, frontier) if m.pk not in seen] if includes and frontier else []
-            unique = {match.pk: match for match in fresh}
-            if not unique:
-                break
-            seen.update(unique)
-            frontier = tuple(unique.values())
-            included.extend(frontier)
-            if len(included) > MOST_INCLUDED:
-                return tuple(included[:MOST_INCLUDED]), True
-        return tuple(included), False
-
-    async def _round(self, includes: Sequence[Include], frontier: Sequence[Match]) -> list[Match]:
-        forward = {target for one in includes if not one.reverse for target in self._targets(one, frontier)}
-        found = await self._matches(BY_REFERENCE, (list(forward), self.tenant, MOST_INCLUDED + 1)) if forward else []
-        for include in includes:
-            if include.reverse:
-                found.extend(await self._referring(include, frontier))
-        return found
-
-    def _targets(self, include: Include, frontier: Iterable[Match]) -> set[int]:
-        """Keys of what the resources refer to through the include's parameter."""
-        targets: set[int] = set()
-        for match in frontier:
-            if include.type not in ("*", match.type):
-                continue
-            resource = parse_json(match.content)
-            for parameter in self._references(match.type, include.parameter):
-                targets.update(self._keys(parameter, include.target, resource))
-        return targets
-
-    def _keys(self, parameter: Parameter, target: str | None, resource: dict[str, Any]) -> Iterable[int]:
-        for path in parameter.paths:
-            for _, value in path.nodes(resource):
-                text = value.get("reference") if isinstance(value, dict) else value
-                if isinstance(text, str) and (target is None or text.startswith(target + "/")):
-                    yield reference_key(self.tenant, text.partition("/_history/")[0])
-
-    def _references(self, kind: str, parameter: Parameter | None) -> list[Parameter]:
-        if parameter is not None:
-            own = self.parameters.get(kind, parameter.code)
-            return [own] if own is not None else []
-        return [one for one in self.parameters.of(kind).values() if one.type == "reference"]
-
-    async def _referring(self, include: Include, frontier: Sequence[Match]) -> list[Match]:
-        targets = [
-            reference_key(self.tenant, f"{match.type}/{match.id}")
-            for match in frontier
-            if include.target in (None, match.type)
-        ]
-        if include.type == "*":
-            return await self._matches(REFERRING_AT_ALL, (targets, self.tenant, MOST_INCLUDED + 1))
-        keys = [
-            key(self.tenant, path.resource_type, path.text, "reference")
-            for parameter in self._references(include.type, include.parameter)
-            for path in parameter.paths
-        ]
-        return await self._matches(REFERRING, (targets, keys, self.tenant, MOST_INCLUDED + 1))
-
-    async def _matches(self, text: str, parameters: Sequence[Any]) -> list[Match]:
-        cursor = AsyncCursor(self.conn)
-        await cursor.execute(text.encode(), parameters, binary=True)
-        return [self._match(row) for row in await cursor.fetchall()]
+    async def _scored(self, query: Query, matches: tuple[Match, ...]) -> tuple[Match, ...]:
+        """The matches with their scores, where the query asks for words and does not decline."""
+        asked = [term for term in query.terms if isinstance(term, Words)]
+        if not asked or not query.score or not matches:
+            return matches
+        found = [text.scores(one, self.tenant, narrative=term.narrative) for term in asked for one in term.texts]
+        pks = [match.pk for match in matches]
+        summed = (
+            sql("SELECT pk, sum(v)::float8 FROM (")
+            + join(" UNION ALL ", found)
+            + sql(") s WHERE pk = ANY(%s::int8[]) GROUP BY pk", pks)
+        )
+        scores = dict(await self._rows(summed))
+        return tuple(replace(match, score=min(1.0, scores.get(match.pk, 0.0))) for match in matches)
 
 
 def _neighbours(query: Query, rows: Sequence[Sequence[Any]], more: bool) -> tuple[Page | None, Page | None]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from fhir_server.search import collation, words
 from fhir_server.search.key import key
 from fhir_server.search.parameter import Parameter, Parameters
 from fhir_server.search.path import Node, Path
@@ -51,6 +52,9 @@ class _Plan:
     composites: tuple[tuple[frozenset[str], Parameter], ...]
 
 
+_EXTRACTS: Mapping[str, tuple[_Extract, ...]] = {
+    name: (one.extract, collation.extract) if name == "token" else (one.extract,) for name, one in BY_TYPE.items()
+}
 _plans: WeakKeyDictionary[Parameters, dict[str, _Plan]] = WeakKeyDictionary()
 
 
@@ -74,6 +78,8 @@ def extract(resource: dict[str, Any], parameters: Parameters, tenant: int) -> Ro
     for properties, parameter in plan.composites:
         if not properties.isdisjoint(resource):
             composite.extract(parameter, resource, rows, tenant)
+    if plan.parameters:
+        rows.texts.add(words.vectors(resource))
     return rows
 
 
@@ -134,7 +140,7 @@ def _steps(parameters: Iterable[Parameter]) -> list[_Step]:
             if root.text != root.resource_type:
                 types.setdefault(root, {})
     return [
-        _Step(path, tuple(BY_TYPE[name].extract for name in names), frozenset(targets.get(path, ())))
+        _Step(path, tuple(one for name in names for one in _EXTRACTS[name]), frozenset(targets.get(path, ())))
         for path, names in types.items()
     ]
 

@@ -3,14 +3,15 @@
 https://hl7.org/fhir/R4/search.html
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from fhir_server.search.parameter import Parameter
+from fhir_server.search.text import Text
 
 Total = Literal["none", "estimate", "accurate"]
 Summary = Literal["true", "text", "data", "count", "false"]
+Contained = Literal["false", "true", "both"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +64,61 @@ class Within:
     parameters: tuple[Parameter, ...]
 
 
-Term = Clause | Missing | Chain | Has | Either | Within
+@dataclass(frozen=True, slots=True)
+class Every:
+    """Terms that must all hold, where one is expected: `a and b` of a _filter."""
+
+    terms: tuple["Term", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Except:
+    """What the term does not hold for: `not (…)` of a _filter."""
+
+    term: "Term"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """`_list`: the resource is an entry of one of the lists (`List/42`)."""
+
+    lists: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """`_content`, or with `narrative` `_text`: the words of the resource fulfil any of the texts."""
+
+    texts: tuple[Text, ...]
+    narrative: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """A comparison of a _filter that no modifier stands for: a string or URI of the parameter is, or ends with, the text.
+
+    The text is normalised where the parameter is a string.
+    """
+
+    parameter: Parameter
+    how: Literal["eq", "ew", "co"]
+    text: str
+
+
+Term = Clause | Missing | Chain | Has | Either | Within | Every | Except | Listed | Words | Spelled
 
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """One sort key."""
+    """One sort key; `links` are the references that lead to the resource whose parameter it is: `patient.family`."""
 
     parameter: Parameter
     descending: bool
+    links: tuple[Parameter, ...] = ()
+
+
+SCORE = Parameter("Resource", "_score", "special", "", ())
+"""How well a resource answers the _text and _content of a query: a sort key like a parameter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +153,9 @@ class Query:
     total: Total = "none"
     summary: Summary = "false"
     elements: tuple[str, ...] = ()
+    score: bool = True  # told for each match, where the query has words to score by
+    contained: Contained = "false"
+    contained_type: Literal["container", "contained"] = "container"
     page: Page | None = None
     applied: tuple[tuple[str, str], ...] = ()  # for the self link: what was understood, in the order given
     ignored: tuple[str, ...] = ()  # what was not, under handling=lenient: a sentence each
-    options: Mapping[str, str] = field(default_factory=dict)

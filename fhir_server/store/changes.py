@@ -1,6 +1,6 @@
 """Writing versions: each with its index rows and its place in the feed, all in one statement.
 
-https://hl7.org/fhir/R4/http.html#create, #update and #delete; the statement is write_versions in migrations/0001_store.sql.
+https://hl7.org/fhir/R4/http.html#create, #update and #delete; the statement is write_versions in migrations/0003_search.sql.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from fhir_server.store.rows import Rows
+import psycopg
+
 from fhir_server.store.pool import Connection
+from fhir_server.store.rows import Rows
 
 
 @dataclass(slots=True)
@@ -52,24 +54,33 @@ class _Columns:
 
 
 class KnownShapes:
-    """The shapes this process has seen committed, which need not be sent again."""
+    """What this process knows of the index as others have written it.
+
+    `ids` are the shapes it has seen committed, which need not be sent again; `generation` is that of the search parameters
+    it makes rows by, and `stale` that the database has a newer one.
+    """
 
     def __init__(self) -> None:
         self.ids: set[int] = set()
+        self.generation = 0
+        self.stale = False
 
     def unknown(self, writes: Sequence[Write]) -> dict[int, Write]:
         return {write.shape: write for write in writes if write.shape and write.shape not in self.ids}
 
 
+STALE = "MC002"  # raised by check_generation
+
 # One placeholder for each parameter of write_versions, with the array type it arrives as.
 CASTS = (
-    "int int8[] int2[] text[] int8[] int4[] timestamptz[] char[] int8[] bytea[] "
+    "int int8 int8[] int2[] text[] int8[] int4[] timestamptz[] char[] int8[] bytea[] "
     "int8[] int2[] text[] "
     "int4[] int8[] int4[] int8[] int8[] "
     "int4[] int8[] text[] text[] text[] "
     "int4[] int8[] timestamptz[] timestamptz[] "
     "int4[] int8[] numeric[] numeric[] "
-    "int4[] int8[] numeric[] numeric[] int8[] int8[] int8[] numeric[] numeric[] bool"
+    "int4[] int8[] numeric[] numeric[] int8[] int8[] int8[] numeric[] numeric[] "
+    "int4[] text[] text[] bool"
 )
 
 
@@ -84,20 +95,25 @@ WRITE = _statement().encode()
 async def write(conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes) -> None:
     """Writes the versions in one statement.
 
-    Raises psycopg.errors.UniqueViolation where a new id was taken meanwhile and SQLSTATE MC001 where a version was
-    written meanwhile; nothing is written then. Outside a transaction it is durable when it returns.
+    Raises psycopg.errors.UniqueViolation where a new id was taken meanwhile, SQLSTATE MC001 where a version was written
+    meanwhile, and MC002 where the search parameters have changed; nothing is written then. Outside a transaction it is durable when it returns.
     """
     unknown = shapes.unknown(writes)
-    await conn.execute(WRITE, parameters(tenant, writes, unknown), prepare=True)
+    try:
+        await conn.execute(WRITE, parameters(tenant, writes, unknown, shapes.generation), prepare=True)
+    except psycopg.Error as error:
+        shapes.stale = shapes.stale or error.sqlstate == STALE
+        raise
     if conn.info.transaction_status == 0:  # IDLE: committed, so the shapes are there for everybody
         shapes.ids.update(unknown)
 
 
-def parameters(tenant: int, writes: Sequence[Write], unknown: dict[int, Write]) -> list[Any]:
+def parameters(tenant: int, writes: Sequence[Write], unknown: dict[int, Write], generation: int) -> list[Any]:
     """The parameters of write_versions in order."""
     new_shapes = [unknown[shape] for shape in sorted(unknown)]
     return [
         tenant,
+        generation,
         _numbers(w.pk for w in writes),
         _numbers(w.type for w in writes),
         [w.id for w in writes],
@@ -110,16 +126,17 @@ def parameters(tenant: int, writes: Sequence[Write], unknown: dict[int, Write]) 
         _numbers(w.shape for w in new_shapes),
         _numbers(w.type for w in new_shapes),
         [_numbers(sorted(w.added.paths)) for w in new_shapes],
-        *_index_parameters(writes),
+        *index_parameters([(w.added, w.removed) for w in writes]),
         any(w.removed is not None for w in writes),
     ]
 
 
-def _index_parameters(writes: Sequence[Write]) -> list[Any]:
+def index_parameters(changes: Sequence[tuple[Rows, Rows | None]]) -> list[Any]:
+    """The arrays of write_index for what is added to and removed from each resource, without the last, `_removes`."""
     tokens, references, strings = _Columns(1), _Columns(2), _Columns(4)
-    dates, numbers, quantities = _Columns(3), _Columns(3), _Columns(8)
-    for n, one in enumerate(writes, 1):
-        for ordinal, rows in ((n, one.added), (-n, one.removed)):
+    dates, numbers, quantities, texts = _Columns(3), _Columns(3), _Columns(8), _Columns(2)
+    for n, (added, removed) in enumerate(changes, 1):
+        for ordinal, rows in ((n, added), (-n, removed)):
             if rows is None:
                 continue
             tokens.extend(ordinal, ((token,) for token in rows.tokens))
@@ -128,16 +145,20 @@ def _index_parameters(writes: Sequence[Write]) -> list[Any]:
             dates.extend(ordinal, rows.dates)
             numbers.extend(ordinal, rows.numbers)
             quantities.extend(ordinal, rows.quantities)
-    of, key, *texts = strings.columns
+            texts.extend(ordinal, rows.texts)
+    of, key, *values = strings.columns
+    text_of, *vectors = texts.columns
     return [
         *map(_numbers, tokens.columns),
         *map(_numbers, references.columns),
         _numbers(of),
         _numbers(key),
-        *texts,
+        *values,
         *map(_numbers, dates.columns),
         *map(_numbers, numbers.columns),
         *map(_nullable, quantities.columns),
+        _numbers(text_of),
+        *vectors,
     ]
 
 

@@ -21,13 +21,13 @@ T = TypeVar("T")
 Connection = AsyncConnection[tuple[Any, ...]]
 
 # What a writer tries again: lost races that another attempt wins. MC001 is raised by write_versions, UniqueViolation
-# by two creates of one id; the next attempt sees the winner.
+# by two creates of one id; the next attempt sees the winner. MC002: the rows were made by search parameters of before.
 RETRIED = (
     psycopg.errors.SerializationFailure,
     psycopg.errors.DeadlockDetected,
     psycopg.errors.UniqueViolation,
 )
-VERSION_CONFLICT = "MC001"
+CONFLICTS = frozenset(("MC001", "MC002"))
 ATTEMPTS = 12
 
 
@@ -116,7 +116,7 @@ class Pool:
 
 
 def _raise_unless_lost_race(error: psycopg.Error, attempt: int) -> None:
-    lost = isinstance(error, RETRIED) or error.sqlstate == VERSION_CONFLICT
+    lost = isinstance(error, RETRIED) or error.sqlstate in CONFLICTS
     if not lost:
         raise error
     if attempt == ATTEMPTS - 1:

@@ -11,6 +11,7 @@ Reference = tuple[int, int]  # key of the path, key of the target
 String = tuple[int, str, str | None, str | None]  # key of the path, value, full_value, exact
 Date = tuple[int, str, str]  # key of the path, low, high: ISO 8601 in UTC, or -infinity and infinity
 Number = tuple[int, Decimal, Decimal]  # key of the path, low, high (Decimal("Infinity") is allowed)
+Text = tuple[str, str]  # narrative (may be empty) and content, as the text form of a tsvector
 # key of the path, low, high, code, label, canonical_key, canonical_low, canonical_high
 Quantity = tuple[int, Decimal, Decimal, int | None, int | None, int | None, Decimal | None, Decimal | None]
 
@@ -25,6 +26,7 @@ class Rows:
     dates: set[Date] = field(default_factory=set)
     numbers: set[Number] = field(default_factory=set)
     quantities: set[Quantity] = field(default_factory=set)
+    texts: set[Text] = field(default_factory=set)  # one, or none of a resource that is deleted
     paths: set[int] = field(default_factory=set)  # keys of the paths that have a value: the shape
 
     def without(self, other: "Rows") -> "Rows":
@@ -36,5 +38,6 @@ class Rows:
             self.dates - other.dates,
             self.numbers - other.numbers,
             self.quantities - other.quantities,
+            self.texts - other.texts,
             self.paths,
         )

@@ -27,11 +27,16 @@ def run(*rows: Measurement) -> Run:
     return Run(Options(), Server(Target("http://127.0.0.1:8080/fhir")), rows=list(rows))
 
 
-def test_a_run_is_compared_with_the_last_one_of_its_kind(tmp_path):
+def test_a_row_is_compared_with_the_last_one_of_its_kind(tmp_path):
+    save({**document(run(row(70), row(60, name="older")), "full"), "at": "2025-12-31T10:00:00+00:00"}, tmp_path)
     for at, mode, rate in (("2026-01-01T10:00:00+00:00", "full", 80), ("2026-01-02T10:00:00+00:00", "quick", 50)):
         save({**document(run(row(rate)), mode), "at": at}, tmp_path)
     found = before(document(run(), "full"), tmp_path)
-    assert found == {("read", "read Patient", 16): Past(80.0, pytest.approx(150 / 80))}
+    assert {key: past.rate for key, past in found.items()} == {
+        ("read", "read Patient", 16): 80.0,
+        ("read", "older", 16): 60.0,
+    }
+    assert found["read", "read Patient", 16].cpu_ms == pytest.approx(150 / 80)
     assert before({**document(run(), "full"), "server": "http://elsewhere"}, tmp_path) == {}
 
 

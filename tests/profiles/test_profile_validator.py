@@ -345,6 +345,17 @@ RULES: list[tuple[str, list[Json], Json, list[tuple[str, str, str]]]] = [
         [("warning", "invariant", "Observation.code")],
     ),
     (
+        "constraint that cannot be read",
+        [
+            {
+                "path": "Observation",
+                "constraint": [{"key": "it-3", "severity": "error", "human": "?", "expression": "a = ("}],
+            }
+        ],
+        {},
+        [("warning", "processing", "Observation")],
+    ),
+    (
         "child of a type",
         [{"path": "Observation.subject.display", "min": 1}],
         {"subject": {"reference": "Patient/1"}},

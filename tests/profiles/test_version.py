@@ -16,7 +16,7 @@ def test_versions_sort_from_old_to_new() -> None:
         "2022.4.20221006",
         "draft",
     ]
-    assert sorted(versions[::-1], key=order) == versions
+    assert sorted({*versions}, key=order) == versions
 
 
 @pytest.mark.parametrize(

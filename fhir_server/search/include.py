@@ -1,0 +1,167 @@
+"""`_include` and `_revinclude`: what the found resources refer to, and what refers to them, in rounds until nothing new comes.
+
+https://hl7.org/fhir/R4/search.html#revinclude
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import LiteralString
+
+from fhir_server.json import parse_json
+from fhir_server.search.condition import Scope, of_types, reference_keys
+from fhir_server.search.fragment import Fragment, sql
+from fhir_server.search.key import key, reference_key
+from fhir_server.search.parameter import Parameter, Parameters
+from fhir_server.search.query import Include
+from fhir_server.search.types.selection import LONGEST_VALUE
+
+MOST_INCLUDED = 1000
+MOST_ROUNDS = 8
+
+_SELECT: LiteralString = (
+    "SELECT p.pk, p.type, p.id, v.content FROM (SELECT r.pk, r.type, r.id, r.version FROM resource r"
+    " WHERE NOT r.deleted AND r.tenant = %s AND "
+)
+_CONTENT: LiteralString = (
+    " ORDER BY r.pk LIMIT %s) p JOIN version v ON v.pk = p.pk AND v.version = p.version ORDER BY p.pk"
+)
+_CANONICAL = frozenset(("canonical", "uri", "url"))
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A resource that was found, or included; content is its stored text, score how well it answers a search for words."""
+
+    pk: int
+    type: str
+    id: str
+    content: bytes
+    score: float | None = None
+
+
+Fetch = Callable[[Fragment], Awaitable[list[Match]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """Follows includes for one tenant; `fetch` runs a selection of (pk, type, id, content)."""
+
+    scope: Scope
+    parameters: Parameters
+    fetch: Fetch
+
+    async def of(self, includes: Sequence[Include], matches: Sequence[Match]) -> tuple[tuple[Match, ...], bool]:
+        """What the includes add to the matches, each resource once, and whether there was more than MOST_INCLUDED."""
+        seen = {match.pk for match in matches}
+        included: list[Match] = []
+        frontier: Sequence[Match] = matches
+        for turn in range(MOST_ROUNDS):
+            wanted = [one for one in includes if turn == 0 or one.iterate]
+            fresh = await self._round(wanted, frontier, seen) if wanted and frontier else {}
+            if not fresh:
+                break
+            seen.update(fresh)
+            frontier = tuple(fresh.values())
+            included.extend(frontier)
+            if len(included) > MOST_INCLUDED:
+                return tuple(included[:MOST_INCLUDED]), True
+        return tuple(included), False
+
+    async def _round(self, includes: Sequence[Include], frontier: Sequence[Match], seen: set[int]) -> dict[int, Match]:
+        found: dict[int, Match] = {}
+        for include in includes:
+            for asked in self._referring(include, frontier) if include.reverse else self._referred(include, frontier):
+                found.update((match.pk, match) for match in await self.fetch(asked) if match.pk not in seen)
+        return found
+
+    def _selected(self, condition: Fragment, types: Sequence[str]) -> Fragment:
+        begun = sql(_SELECT, self.scope.tenant) + condition + of_types(self.scope, types, "r.pk")
+        return begun + sql(_CONTENT, MOST_INCLUDED + 1)
+
+    def _references(self, kind: str, parameter: Parameter | None) -> list[Parameter]:
+        if parameter is not None:
+            own = self.parameters.get(kind, parameter.code)
+            return [own] if own is not None else []
+        return [one for one in self.parameters.of(kind).values() if one.type == "reference" and one.paths]
+
+    # --- _include -----------------------------------------------------------------------------------------------------
+
+    def _referred(self, include: Include, frontier: Iterable[Match]) -> Iterable[Fragment]:
+        """What the matches refer to: references by their index, canonicals by the url of the target."""
+        by_type: dict[str, list[Match]] = {}
+        for match in frontier:
+            if include.type in ("*", match.type):
+                by_type.setdefault(match.type, []).append(match)
+        for kind, some in by_type.items():
+            keys: dict[tuple[str, ...], list[int]] = {}
+            for parameter in self._references(kind, include.parameter):
+                types = _allowed(parameter, include.target)
+                keys.setdefault(types, []).extend(reference_keys(parameter, self.scope.tenant))
+                yield from self._canonical(parameter, types, some)
+            for types, found in keys.items():
+                yield self._literal([match.pk for match in some], found, types)
+
+    def _literal(self, pks: list[int], keys: list[int], types: Sequence[str]) -> Fragment:
+        text: LiteralString = (
+            "r.reference IN (SELECT x.target FROM index_reference x"
+            " WHERE x.pk = ANY(%s::int8[]) AND x.key = ANY(%s::int8[]))"
+        )
+        return self._selected(sql(text, pks, keys), types)
+
+    def _canonical(self, parameter: Parameter, types: tuple[str, ...], matches: Iterable[Match]) -> Iterable[Fragment]:
+        paths = [path for path in parameter.paths if _CANONICAL & set(path.types)]
+        if not paths:
+            return
+        resources = [parse_json(match.content) for match in matches]
+        urls = {
+            value.partition("|")[0]
+            for one in resources
+            for path in paths
+            for _, value in path.nodes(one)
+            if isinstance(value, str)
+        }
+        known = [
+            one
+            for one in types or parameter.targets or self.parameters.resource_types
+            if self.parameters.get(one, "url")
+        ]
+        short = [url for url in urls if len(url) <= LONGEST_VALUE]
+        if short and known:
+            keys = [key(self.scope.tenant, name, f"{name}.url", "uri") for name in known]
+            text: LiteralString = "r.pk IN (SELECT pk FROM index_string WHERE key = ANY(%s::int8[]) AND value = ANY(%s) AND full_value IS NULL)"
+            yield self._selected(sql(text, keys, short), types)
+
+    # --- _revinclude --------------------------------------------------------------------------------------------------
+
+    def _referring(self, include: Include, frontier: Sequence[Match]) -> Iterable[Fragment]:
+        """What refers to the matches, by their type and id, or by their url."""
+        matches = [match for match in frontier if include.target in (None, match.type)]
+        targets = [reference_key(self.scope.tenant, f"{match.type}/{match.id}") for match in matches]
+        if not targets:
+            return
+        if include.type == "*":
+            at_all: LiteralString = "r.pk IN (SELECT x.pk FROM index_reference x WHERE x.target = ANY(%s::int8[]))"
+            yield self._selected(sql(at_all, targets), ())
+            return
+        parameters = self._references(include.type, include.parameter)
+        keys = [one for parameter in parameters for one in reference_keys(parameter, self.scope.tenant)]
+        if any(_CANONICAL & set(path.types) for parameter in parameters for path in parameter.paths):
+            targets += [reference_key(self.scope.tenant, url) for url in _urls(matches)]
+        by_key: LiteralString = (
+            "r.pk IN (SELECT x.pk FROM index_reference x WHERE x.target = ANY(%s::int8[]) AND x.key = ANY(%s::int8[]))"
+        )
+        yield self._selected(sql(by_key, targets, keys), ())
+
+
+def _allowed(parameter: Parameter, target: str | None) -> tuple[str, ...]:
+    """The types that may be included: the one named; where the parameter is about some of its targets only, those."""
+    if target is not None:
+        return (target,)
+    return parameter.targets if parameter.restricted else ()
+
+
+def _urls(matches: Iterable[Match]) -> Iterable[str]:
+    for match in matches:
+        url = parse_json(match.content).get("url")
+        if isinstance(url, str):
+            yield url
