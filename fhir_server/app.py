@@ -14,9 +14,9 @@ from starlette.responses import RedirectResponse
 from starlette.types import Receive, Scope, Send
 
 from fhir_server.interactions.context import Context
-from fhir_server.rest.openapi import openapi
 from fhir_server.rest.endpoint import Endpoint, accepts
 from fhir_server.rest.health import health_routes
+from fhir_server.rest.openapi import openapi
 from fhir_server.search.parameter import r4_parameters
 from fhir_server.settings import Settings
 from fhir_server.store.changes import KnownShapes

@@ -83,7 +83,8 @@ class Refusal(Exception):
             Issue(
                 issue.code,
                 f"{place}: {issue.diagnostics}",
-                tuple(f"{place}.resource.{part}" for e in issue.expression if (part := e.partition(".")[2])) or (place,),
+                tuple(f"{place}.resource.{part}" for e in issue.expression if (part := e.partition(".")[2]))
+                or (place,),
                 issue.severity,
             )
             for issue in self.issues
@@ -92,7 +93,7 @@ class Refusal(Exception):
 
 
 def refuse(code: str, diagnostics: str, *expression: str, status: int | None = None) -> Refusal:
-    """The refusal with one issue: `raise refuse("not-found", "Patient/1 is not known")`."""
+    """A refusal with one issue, to be raised; `expression` says where in the resource or request it is."""
     return Refusal(Issue(code, diagnostics, expression), status=status)
 
 

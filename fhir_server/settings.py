@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     demo: bool = Field(True, description="Load the demonstration hospital on the first start (0: start empty).")
     demo_patients: int = Field(60, ge=0, description="Patients of the demonstration hospital.")
     pool_size: int = Field(8, ge=1, le=200, description="Database connections of one server process.")
-    pool_timeout: float = Field(10.0, gt=0, description="Seconds a request waits for a connection before 503.")
+    pool_timeout: float = Field(30.0, gt=0, description="Seconds a request waits for a connection before 503.")
     statement_timeout: float = Field(30.0, gt=0, description="Seconds one database statement may take.")
     max_body: int = Field(128 * MIB, ge=1024, description="Largest request body in bytes, after decompression.")
     max_url: int = Field(16_384, ge=256, description="Longest request URL in bytes.")

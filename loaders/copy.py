@@ -137,7 +137,11 @@ def _index(tenant: int, writes: Sequence[Write]) -> Iterator[tuple[LiteralString
     )
     yield (
         "COPY index_text (narrative, content, pk, tenant) FROM STDIN",
-        [f"{_text(told) or NULL}\t{_text(content)}\t{w.pk}\t{tenant}\n" for w in writes for told, content in w.added.texts],
+        [
+            f"{_text(told) or NULL}\t{_text(content)}\t{w.pk}\t{tenant}\n"
+            for w in writes
+            for told, content in w.added.texts
+        ],
     )
 
 

@@ -7,8 +7,8 @@ import re
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from fhir_server.outcome import did_you_mean, refuse
 from fhir_server.json import MAX_DEPTH, MAX_NUMBER_LENGTH, OutOfBoundsError, number
+from fhir_server.outcome import did_you_mean, refuse
 from fhir_server.rest.xml_tree import FHIR, XHTML, Element, parse_tree
 from profiles.definitions import Field, Structure, r4
 

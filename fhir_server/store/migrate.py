@@ -5,6 +5,7 @@ docs/implementation/migrations.md; PostgreSQL: https://www.postgresql.org/docs/c
 
 import hashlib
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -67,7 +68,8 @@ async def migrate(url: str) -> list[str]:
             names = [await _apply(conn, step) for step in migrations() if step.number not in applied]
             await _register_types(conn)
             await conn.execute(
-                "INSERT INTO secret (name, value) VALUES ('page', %s) ON CONFLICT DO NOTHING", (secrets.token_bytes(32),)
+                "INSERT INTO secret (name, value) VALUES ('page', %s) ON CONFLICT DO NOTHING",
+                (secrets.token_bytes(32),),
             )
             await _grant(conn)
         finally:
@@ -119,9 +121,13 @@ def _refuse_unfit(applied: dict[int, tuple[str, str]]) -> None:
     known = {step.number: step for step in migrations()}
     for number, (name, checksum) in sorted(applied.items()):
         if number not in known:
-            raise UnfitSchema(f"the database has migration {name}, which this version does not know: use a newer server")
+            raise UnfitSchema(
+                f"the database has migration {name}, which this version does not know: use a newer server"
+            )
         if known[number].checksum != checksum:
-            raise UnfitSchema(f"migration {name} was applied with another text: restore a backup or the matching version")
+            raise UnfitSchema(
+                f"migration {name} was applied with another text: restore a backup or the matching version"
+            )
 
 
 async def _apply(conn: AsyncConnection[Any], step: Migration) -> str:
@@ -155,10 +161,9 @@ async def _grant(conn: AsyncConnection[Any]) -> None:
     if row is None or not row[0]:
         return
     role, schema = sql.Identifier(SERVER_ROLE), sql.Identifier(SCHEMA)
-    try:
+    # It may be there from an earlier migration, or made just now by one of another database of this cluster.
+    with suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
         await conn.execute(sql.SQL("CREATE ROLE {} NOLOGIN NOSUPERUSER NOBYPASSRLS").format(role))
-    except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
-        pass  # made by an earlier migration, or just now by one of another database of this cluster
     for text in (
         "GRANT USAGE ON SCHEMA {schema} TO {role}",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}",

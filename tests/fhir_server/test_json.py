@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fhir_server.outcome import Refusal
 from fhir_server.json import OutOfBoundsError, Verbatim, dump_json, dump_pretty, number, parse_json, parse_value
+from fhir_server.outcome import Refusal
 
 NUMBERS = [
     "0",

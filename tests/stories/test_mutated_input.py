@@ -101,11 +101,11 @@ def mutated(chance: random.Random, value: Any) -> Any:
     return changed
 
 
-@pytest.mark.parametrize("seed", range(10,16))
+@pytest.mark.parametrize("seed", range(4))
 def test_no_mutant_of_a_request_is_answered_with_500(fhir: httpx.Client, seed: int):
     chance = random.Random(seed)
     fhir.put("/Patient/r", json={"resourceType": "Patient", "id": "r", "name": [{"family": "x"}]})
-    for _ in range(120):
+    for _ in range(15):
         for method, url, sound, kind in REQUESTS:
             body = json.dumps(mutated(chance, sound))
             answer = fhir.request(method, url, content=body, headers={"content-type": kind})

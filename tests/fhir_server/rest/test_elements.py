@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fhir_server.rest.elements import SUBSETTED, select_elements, summarize
 from fhir_server.json import parse_json
+from fhir_server.rest.elements import SUBSETTED, select_elements, summarize
 from fhir_server.rest.xml import to_xml
 from tests.reference import reference
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_server.rest.html import HEADERS, page
 from fhir_server.json import Verbatim, dump_json, parse_json
+from fhir_server.rest.html import HEADERS, page
 from tests.reference import reference
 
 BASE = "http://127.0.0.1:8080/fhir"
