@@ -28,7 +28,11 @@ TABLES = {
     "index_number": f"SELECT {NAME}, x.key, x.low::text, x.high::text, x.tenant FROM index_number x {OF}",
     "index_quantity": f"SELECT {NAME}, x.key, x.low::text, x.high::text, x.code, x.label, x.canonical_key,"
     f" x.canonical_low::text, x.canonical_high::text, x.tenant FROM index_quantity x {OF}",
+    "index_text": f"SELECT {NAME}, x.narrative::text, x.content::text, x.tenant FROM index_text x {OF}",
 }
+RESOURCE_TABLES = """
+SELECT table_name FROM information_schema.columns WHERE table_schema = 'mediconnect' AND column_name = 'pk'
+"""
 TIME = re.compile(rb'"lastUpdated":"[^"]*"')
 ODD = {
     "resourceType": "Bundle",
@@ -39,6 +43,10 @@ ODD = {
             "resource": {
                 "resourceType": "Patient",
                 "id": "odd",
+                "text": {
+                    "status": "generated",
+                    "div": '<div xmlns="http://www.w3.org/1999/xhtml">Back\\slash, it\'s \t 漢字</div>',
+                },
                 "name": [{"family": "Back\\slash\tTab\nLine\rEnd", "given": ["\\N", "\\.", "Ünïcödé 漢字"]}],
                 "address": [{"text": "x" * 300}],
                 "birthDate": "1950-02",
@@ -103,6 +111,10 @@ def test_both_paths_write_the_same_rows_of_real_bundles(new_database, migrated_t
     folder = reference("synthea/bulk-data-server-100")
     smallest = sorted(folder.iterdir(), key=lambda path: path.stat().st_size)[:3]
     assert_same(new_database, migrated_template, [*map(collected, smallest), ODD])
+
+
+def test_the_tables_that_are_compared_are_all_there_are(database_url):
+    assert {name for (name,) in query(database_url, RESOURCE_TABLES)} | {"shape"} == TABLES.keys()
 
 
 def test_only_what_is_new_is_copied(database_url):

@@ -52,7 +52,7 @@ REACH = {
     "cryptography": ("fhir_server.search.page", "smart_auth.*"),
     "elasticsearch": ("fhir_server.search.text", "terminology.designation"),
     "httpx": ("fhir_server.subscriptions.channels.*", "smart_auth.keys"),
-    "http.client": (),
+    "http.client": ("loaders.remote",),  # a load over HTTP, which the person who starts it aims at a server
     "urllib.request": (),
     "requests": (),
     "aiohttp": (),
