@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, LiteralString
 
-from fhir_server.store.changes import KnownShapes, Write
+from fhir_server.store.changes import STALE, KnownShapes, Write
 from fhir_server.store.changes import write as write_by_statement
 from fhir_server.store.migrate import SERVER_ROLE
 from fhir_server.store.pool import Connection
@@ -60,7 +60,11 @@ class Copy:
         self._shapes.clear()
 
     async def _copy(self, conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes) -> None:
-        await conn.execute(GENERATION, (tenant, shapes.generation))
+        try:
+            await conn.execute(GENERATION, (tenant, shapes.generation))
+        except Exception as error:
+            shapes.stale = shapes.stale or getattr(error, "sqlstate", None) == STALE
+            raise
         await conn.execute(ROLE, ("none",))
         await _copy(conn, tenant, writes)
         await conn.execute(ROLE, (SERVER_ROLE,))

@@ -150,6 +150,9 @@ class EmbeddedPostgres:
 
     def _spawn(self, account: Account | None) -> subprocess.Popen[bytes]:
         folder = socket_folder(self.cluster, account)
+        # No PostgreSQL of this cluster runs now. A killed one's lock would still count while its process waits to be reaped.
+        for left in (".s.PGSQL.5432", ".s.PGSQL.5432.lock"):
+            Path(folder, left).unlink(missing_ok=True)
         options = self.options | {"unix_socket_directories": folder}
         if self.log.exists() and self.log.stat().st_size > LONGEST_LOG:
             self.log.replace(self.log.with_suffix(".log.1"))

@@ -18,6 +18,8 @@ def database_refusal(error: BaseException) -> Refusal | None:
             return refuse("value", "a number or date is beyond what can be kept or searched")
         case errors.ProgramLimitExceeded() | errors.StatementTooComplex():
             return refuse("too-costly", "too costly: the request is too complex for the database", status=400)
+        case errors.IdleInTransactionSessionTimeout() | errors.TransactionTimeout():
+            return refuse("transient", "the transaction took too long and was given up; nothing was stored; try again")
         case errors.DiskFull():
             return refuse("no-store", "the database's disk is full; nothing was stored")
         case psycopg.OperationalError():

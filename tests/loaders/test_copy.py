@@ -138,3 +138,16 @@ def test_the_server_role_is_taken_back_and_shapes_are_learnt(database_url):
             return row[0], len(opened.shapes.ids)
 
     assert asyncio.run(work()) == ("mediconnect_server", 3)
+
+
+def test_rows_made_by_search_parameters_of_before_are_not_written(database_url):
+    async def work():
+        async with context(database_url) as opened:
+            target = Database(opened)
+            opened.shapes.generation = -1
+            (outcome,) = await target.store([Unit("", "test", tuple(parts_of(ODD)))])
+            return outcome.failures, opened.shapes.stale
+
+    failures, stale = asyncio.run(work())
+    assert (len(failures), stale) == (1, True)
+    assert query(database_url, "SELECT count(*) FROM resource") == [(0,)]
