@@ -9,8 +9,8 @@ BIN := $(VENV)/bin
 PYTHON ?=
 # More arguments for pytest, the benchmark or the loader: make test ARGS="-k search"
 ARGS ?=
-# Test processes: make test JOBS=auto uses every core.
-JOBS ?= 0
+# Test processes, each with a PostgreSQL of its own.
+JOBS ?= 2
 
 SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input

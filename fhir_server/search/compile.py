@@ -34,7 +34,8 @@ class Compiler:
         """`SELECT pk, type, id, content, sort values…` of the page, with one resource more to know of a next page."""
         keys = keys_of(self.scope, query)
         columns = columns_of(keys)
-        values = join("", [sql(", p.") + sql(one.name) for one in columns])
+        # As text, for there are instants before the first that a datetime can be: a period without a beginning.
+        values = join("", [sql(", p." + one.name + "::text") for one in columns])
         return (
             sql("SELECT p.pk, c.type, c.id, c.content") + values + sql(" FROM (") + self._rows(query, keys, columns)
             + sql(_CONTENT, self.scope.tenant) + in_order(columns, query, named="p.")

@@ -92,6 +92,16 @@ def missing_keys(parameter: Parameter, tenant: int) -> list[int]:
     return keys
 
 
+def present(parameter: Parameter, resource: dict[str, Any]) -> bool:
+    """Whether the resource has a value for the parameter, in memory: one of `missing_keys` would be in its shape."""
+    wanted = _restriction(parameter)
+    return any(
+        not wanted or _target_type(value) in wanted
+        for path in parameter.roots or parameter.paths
+        for _, value in path.nodes(resource)
+    )
+
+
 def _restriction(parameter: Parameter) -> tuple[str, ...]:
     """The target types that only some of the path's references may have."""
     return parameter.targets if parameter.restricted else ()

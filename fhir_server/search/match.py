@@ -1,0 +1,196 @@
+"""A Query against one resource in memory: the same answer as the database gives, for policies, criteria and notifications.
+
+https://hl7.org/fhir/R4/search.html#Introduction
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from fhir_server.search import text, words
+from fhir_server.search.index import COLUMNS, present
+from fhir_server.search.parameter import Parameter
+from fhir_server.search.query import (
+    Chain,
+    Clause,
+    Either,
+    Every,
+    Except,
+    Has,
+    Listed,
+    Missing,
+    Query,
+    Spelled,
+    Term,
+    Within,
+    Words,
+)
+from fhir_server.search.types import BY_TYPE, date, reference, string, uri
+from fhir_server.search.types.prefix import Span
+
+Resource = dict[str, Any]
+
+
+class Related(Protocol):
+    """Other resources, for chains, `_has` and `_list`."""
+
+    def target(self, reference: str) -> Resource | None:
+        """The current resource at a relative reference, such as `Patient/1`; None where there is none."""
+
+    def referring(self, kind: str, parameter: Parameter, target: str) -> Iterable[Resource]:
+        """The resources of a type that refer to the target by the parameter."""
+
+
+class Alone:
+    """No other resources: no chain leads anywhere."""
+
+    def target(self, reference: str) -> None:
+        """Nothing."""
+
+    def referring(self, kind: str, parameter: Parameter, target: str) -> Iterable[Resource]:  # noqa: ARG002
+        """Nothing."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """Matches for one tenant, with a look at other resources where a term asks for them."""
+
+    tenant: int
+    related: Related = Alone()  # noqa: RUF009 (it has no state)
+
+    def matches(self, query: Query, resource: Resource) -> bool:
+        """Whether the query finds the resource: it is of one of its types and all terms hold."""
+        of_type = not query.types or resource.get("resourceType") in query.types
+        return of_type and self.holds_all(query.terms, resource)
+
+    def holds_all(self, terms: Sequence[Term], resource: Resource) -> bool:
+        """Whether all terms hold."""
+        return all(self.holds(term, resource) for term in terms)
+
+    def holds(self, term: Term, resource: Resource) -> bool:
+        """Whether one term holds."""
+        match term:
+            case Clause():
+                return self._any_value(term, resource) != term.negated
+            case Missing():
+                return self._present(term.parameter, resource) != term.missing
+            case Chain():
+                return self._chain(term, resource)
+            case Has():
+                found = self.related.referring(term.type, term.parameter, _name(resource))
+                return any(self.holds(term.term, one) for one in found)
+            case Either():
+                return any(self.holds(one, resource) for one in term.terms)
+            case Every():
+                return self.holds_all(term.terms, resource)
+            case Except():
+                return not self.holds(term.term, resource)
+            case Within():
+                return _name(resource) == term.target or any(
+                    term.target in targets(one, resource) for one in term.parameters
+                )
+            case Listed():
+                return any(_name(resource) in self._entries(one) for one in term.lists)
+            case Words():
+                return _has_words(term, resource)
+            case Spelled():
+                return any(_is_spelled(term, one) for one in _spellings(term.parameter, resource, self.tenant))
+
+    def _any_value(self, term: Clause, resource: Resource) -> bool:
+        match term.parameter:
+            case Parameter(code="_id"):
+                return any(one.code == resource.get("id") for one in term.values)
+            case Parameter(code="_lastUpdated"):
+                return any(_at(one, resource) for one in term.values)
+        parameter = own(term.parameter, resource)
+        kind = BY_TYPE[parameter.type]
+        return any(kind.matches(parameter, term.modifier, one, resource, self.tenant) for one in term.values)
+
+    def _present(self, parameter: Parameter, resource: Resource) -> bool:
+        return parameter.code in COLUMNS or present(own(parameter, resource), resource)
+
+    def _chain(self, term: Chain, resource: Resource) -> bool:
+        inner = dict(term.targets)
+        for name in targets(term.parameter, resource):
+            kind = name.rpartition("/")[0]
+            found = self.related.target(name) if kind in inner else None
+            if found is not None and self.holds(inner[kind], found):
+                return True
+        return False
+
+    def _entries(self, name: str) -> set[str]:
+        found = self.related.target(name)
+        entries = found.get("entry", ()) if found is not None else ()
+        items = [one.get("item") for one in entries if isinstance(one, dict)]
+        return {target for item in items for target in reference.targets("Reference", item)}
+
+
+def own(parameter: Parameter, resource: Resource) -> Parameter:
+    """The parameter with the paths of the resource's type only: one of several types has those of all."""
+    kind = resource.get("resourceType")
+    if all(path.resource_type == kind for path in (*parameter.paths, *parameter.roots)):
+        return parameter
+    paths = tuple(path for path in parameter.paths if path.resource_type == kind)
+    return replace(parameter, paths=paths, roots=tuple(one for one in parameter.roots if one.resource_type == kind))
+
+
+def targets(parameter: Parameter, resource: Resource) -> set[str]:
+    """What the resource refers to by the parameter."""
+    paths = own(parameter, resource).paths
+    return {target for path in paths for kind, value in path.nodes(resource) for target in reference.targets(kind, value)}
+
+
+def _name(resource: Resource) -> str:
+    return f"{resource.get('resourceType')}/{resource.get('id')}"
+
+
+def _at(span: Span, resource: Resource) -> bool:
+    """Whether meta.lastUpdated is where the search wants it: the answer of prefix.instant_condition."""
+    meta = resource.get("meta")
+    limits = date.span(str(meta.get("lastUpdated"))) if isinstance(meta, dict) else None
+    if limits is None:
+        return False
+    instant = limits[0]
+    match span.prefix:
+        case "eq" | "ap":
+            return span.low <= instant < span.high
+        case "ne":
+            return not span.low <= instant < span.high
+        case "gt" | "sa":
+            return instant >= span.high
+        case "ge":
+            return instant >= span.low
+        case "le":
+            return instant < span.high
+        case _:
+            return instant < span.low
+
+
+def _has_words(term: Words, resource: Resource) -> bool:
+    texts = words.narrative(resource) if term.narrative else words.content(resource)
+    found = words.placed(texts)
+    if term.narrative and not found:
+        return False
+    return any(text.holds(one, found) for one in term.texts)
+
+
+def _spellings(parameter: Parameter, resource: Resource, tenant: int) -> Iterable[str]:
+    """The texts of a string parameter, normalised, or the URIs of a uri parameter."""
+    for path in own(parameter, resource).paths:
+        nodes = path.nodes(resource)
+        if parameter.type == "uri":
+            yield from uri.uris(nodes)
+        else:
+            rows = (string.row(tenant, one) for one in string.texts(nodes))
+            yield from (full or short for row in rows if row is not None for _, short, full, _ in (row,))
+
+
+def _is_spelled(term: Spelled, found: str) -> bool:
+    match term.how:
+        case "eq":
+            return found == term.text
+        case "ew":
+            return found.endswith(term.text)
+        case _:
+            return term.text in found
