@@ -22,7 +22,9 @@ def searchset(
     return bundle(b"searchset", links, entries, total=found.total)
 
 
-def bundle(kind: bytes, links: Iterable[tuple[str, str]], entries: Sequence[bytes], *, total: int | None = None) -> bytes:
+def bundle(
+    kind: bytes, links: Iterable[tuple[str, str]], entries: Sequence[bytes], *, total: int | None = None
+) -> bytes:
     """A Bundle of ready entries."""
     parts = [b'{"resourceType":"Bundle","type":"', kind, b'"']
     if total is not None:

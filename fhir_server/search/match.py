@@ -138,7 +138,9 @@ def own(parameter: Parameter, resource: Resource) -> Parameter:
 def targets(parameter: Parameter, resource: Resource) -> set[str]:
     """What the resource refers to by the parameter."""
     paths = own(parameter, resource).paths
-    return {target for path in paths for kind, value in path.nodes(resource) for target in reference.targets(kind, value)}
+    return {
+        target for path in paths for kind, value in path.nodes(resource) for target in reference.targets(kind, value)
+    }
 
 
 def _name(resource: Resource) -> str:

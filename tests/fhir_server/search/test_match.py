@@ -29,7 +29,8 @@ IDS = st.sampled_from("abcd")
 NAMES = st.sampled_from(("Anna", "anna", "Änne", "Bo", "Anna Maria", "O'Neil", "x" * 130, "x" * 130 + "y"))
 CODES = st.sampled_from("abA")
 CODINGS = st.fixed_dictionaries(
-    {"code": CODES}, optional={"system": st.sampled_from((LOINC, LOCAL)), "display": st.sampled_from(("Blood", "blood sugar"))}
+    {"code": CODES},
+    optional={"system": st.sampled_from((LOINC, LOCAL)), "display": st.sampled_from(("Blood", "blood sugar"))},
 )
 CONCEPTS = st.fixed_dictionaries({}, optional={"coding": st.lists(CODINGS, max_size=2), "text": NAMES})
 DATES = st.sampled_from(("2020", "2020-02", "2020-02-03", "2021-05-05T10:00:00Z", "2019-12-31T23:59:59.5+01:00"))
@@ -55,14 +56,18 @@ def resources(kind: str, **elements: Any) -> st.SearchStrategy[dict[str, Any]]:
 
 PATIENTS = resources(
     "Patient",
-    name=st.lists(st.fixed_dictionaries({}, optional={"family": NAMES, "given": st.lists(NAMES, max_size=2)}), max_size=2),
+    name=st.lists(
+        st.fixed_dictionaries({}, optional={"family": NAMES, "given": st.lists(NAMES, max_size=2)}), max_size=2
+    ),
     gender=st.sampled_from(("male", "female")),
     active=st.booleans(),
     birthDate=st.sampled_from(("2020", "2020-02", "2020-02-03")),
     identifier=st.lists(st.fixed_dictionaries({"value": CODES}, optional={"system": st.just(LOCAL)}), max_size=2),
     generalPractitioner=st.lists(references("Practitioner", "Organization"), max_size=2),
 )
-PRACTITIONERS = resources("Practitioner", name=st.lists(st.fixed_dictionaries({"family": NAMES}), max_size=1), active=st.booleans())
+PRACTITIONERS = resources(
+    "Practitioner", name=st.lists(st.fixed_dictionaries({"family": NAMES}), max_size=1), active=st.booleans()
+)
 ORGANIZATIONS = resources("Organization", name=NAMES, partOf=references("Organization"), active=st.booleans())
 OBSERVATIONS = resources(
     "Observation",
@@ -76,7 +81,9 @@ OBSERVATIONS = resources(
     component=st.lists(st.fixed_dictionaries({"code": CONCEPTS}, optional={"valueQuantity": QUANTITIES}), max_size=2),
     derivedFrom=st.lists(references("Observation"), max_size=1),
 )
-LISTS = resources("List", entry=st.lists(st.fixed_dictionaries({"item": references("Patient", "Observation")}), max_size=3))
+LISTS = resources(
+    "List", entry=st.lists(st.fixed_dictionaries({"item": references("Patient", "Observation")}), max_size=3)
+)
 ANY = st.one_of(PATIENTS, OBSERVATIONS, OBSERVATIONS, PRACTITIONERS, ORGANIZATIONS, LISTS)
 
 
@@ -95,9 +102,25 @@ PREFIXED = st.builds(
     st.sampled_from(("", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")),
     st.sampled_from(("2020", "2020-02", "2021-05-05T10:00:00Z")),
 )
-AMOUNTS = st.builds(str.__add__, st.sampled_from(("", "gt", "le", "ne")), st.sampled_from(("1", "2", "0.001|http://unitsofmeasure.org|g", "1||mg")))
+AMOUNTS = st.builds(
+    str.__add__,
+    st.sampled_from(("", "gt", "le", "ne")),
+    st.sampled_from(("1", "2", "0.001|http://unitsofmeasure.org|g", "1||mg")),
+)
 TRUTHS = st.sampled_from(("true", "false"))
-ASKED_WORDS = st.sampled_from(("blood", "blood sugar", "blood AND NOT high", "blood OR anna", '"blood sugar"', '"sugar blood"', "an*", "(high OR no) blood", "NOT blood"))
+ASKED_WORDS = st.sampled_from(
+    (
+        "blood",
+        "blood sugar",
+        "blood AND NOT high",
+        "blood OR anna",
+        '"blood sugar"',
+        '"sugar blood"',
+        "an*",
+        "(high OR no) blood",
+        "NOT blood",
+    )
+)
 
 
 def ask(name: str, values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -201,7 +224,9 @@ def sorted_queries(draw: st.DrawFn) -> str:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(WORLDS, st.lists(sorted_queries(), min_size=1, max_size=6), st.integers(1, 4))
-def test_pages_in_an_order_are_that_order_cut_forwards_and_backwards(empty: World, made: list[Any], asked: list[str], size: int) -> None:
+def test_pages_in_an_order_are_that_order_cut_forwards_and_backwards(
+    empty: World, made: list[Any], asked: list[str], size: int
+) -> None:
     with empty.of(made) as here:
         for question in asked:
             whole = here.names(question)

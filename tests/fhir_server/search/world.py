@@ -82,7 +82,10 @@ class World:
         writes = []
         for n, one in enumerate(resources):
             written = NOW + timedelta(milliseconds=len(self.kept) + n)
-            stamped = {**one, "meta": {**one.get("meta", {}), "lastUpdated": written.isoformat(timespec="milliseconds")}}
+            stamped = {
+                **one,
+                "meta": {**one.get("meta", {}), "lastUpdated": written.isoformat(timespec="milliseconds")},
+            }
             self.kept[f"{one['resourceType']}/{one['id']}"] = stamped
             writes.append(self._write(stamped, written))
         if writes:
