@@ -4,11 +4,8 @@ https://hl7.org/fhir/R4/search.html#index
 """
 
 import copy
-import gc
-import gzip
 import json
 import re
-import timeit
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -18,13 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fhir_server.json import parse_json
 from fhir_server.search.index import extract, missing_keys
 from fhir_server.search.key import key, reference_key
 from fhir_server.search.parameter import Parameter, Parameters, r4_parameters
 from fhir_server.store.rows import Rows
 from profiles.definitions import r4
-from tests.reference import reference
 
 PATIENT: dict[str, Any] = {
     "resourceType": "Patient",
@@ -252,22 +247,6 @@ def test_every_odd_value_at_every_place_of_a_patient_and_an_observation():
 
 
 # --- real resources ---------------------------------------------------------------------------------------------------
-
-
-def synthea(resource_type: str) -> dict[str, Any]:
-    file = min(reference("synthea/bulk-data-server-100").glob("*.json.gz"))
-    entries = json.loads(gzip.decompress(file.read_bytes()))["entry"]
-    found = next(entry["resource"] for entry in entries if entry["resource"]["resourceType"] == resource_type)
-    return parse_json(json.dumps(found).encode())
-
-
-@pytest.mark.parametrize(("resource_type", "most"), [("Patient", 1e-3), ("Observation", 0.5e-3)])
-def test_extraction_is_cheap_beside_the_rest_of_a_write(resource_type: str, most: float):
-    resource = synthea(resource_type)
-    rows(resource)
-    gc.collect()
-    best = min(timeit.repeat(lambda: rows(resource), number=100, repeat=9)) / 100
-    assert best < most  # some five times what it takes, so that a busy machine does not fail
 
 
 def test_all_definitions_of_r4_are_extracted():

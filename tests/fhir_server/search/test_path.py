@@ -3,8 +3,6 @@
 https://hl7.org/fhir/R4/fhirpath.html
 """
 
-import gc
-import timeit
 from decimal import Decimal
 from typing import Any
 
@@ -181,10 +179,3 @@ def test_odd_json_never_raises_and_yields_only_nodes_of_the_right_kind(resource:
         for name, value in made.nodes(resource):
             expected = {"boolean": bool, "string": str, "HumanName": dict, "ContactPoint": dict}
             assert isinstance(value, expected.get(name, object))
-
-
-def test_reading_a_name_costs_well_under_a_microsecond():
-    made = path("Patient", "name")
-    gc.collect()
-    best = min(timeit.repeat(lambda: made.nodes(PATIENT), number=2_000, repeat=7)) / 2_000
-    assert best < 5e-6  # 0.3 µs; the bound leaves room for a busy machine
