@@ -15,7 +15,8 @@ JOBS ?= 2
 SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PROJECT := $(PIP) install --quiet --no-deps --no-build-isolation --editable .
-PYTEST := $(BIN)/python -m pytest --numprocesses=$(JOBS)
+# A module's tests stay together: they share a server and its database.
+PYTEST := $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)
 

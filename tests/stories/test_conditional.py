@@ -63,6 +63,7 @@ CRITERIA = [
 def test_criteria_that_do_not_select_are_refused_everywhere_and_change_nothing(
     fhir: httpx.Client, criteria: str, status: int
 ):
+    create(fhir, identified(fresh()))
     before = fhir.get("/Patient/_history?_count=1").json()["entry"]
     patient = {"resourceType": "Patient"}
     patch = [{"op": "add", "path": "/active", "value": True}]
