@@ -1,0 +1,56 @@
+"""The words of resources and texts: https://hl7.org/fhir/R4/search.html#content."""
+
+import pytest
+
+from fhir_server.search import words
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Blood pressure", ["blood", "pressure"]),
+        ("O'Neil-Müller", ["o", "neil", "muller"]),
+        ("ÉCLAIR straße", ["eclair", "strasse"]),
+        ("5.4 mg/dL", ["5", "4", "mg", "dl"]),
+        ("snake_case", ["snake", "case"]),
+        ("血糖 測定", ["血糖", "測定"]),
+        ("x" * 100, ["x" * 64]),
+        ("'; DROP TABLE--\\", ["drop", "table"]),
+        ("", []),
+    ],
+)
+def test_words_are_folded_and_hold_nothing_to_quote(text, found):
+    assert words.words(text) == found
+
+
+def test_what_is_for_people_is_content_and_what_is_for_machines_is_not():
+    resource = {
+        "resourceType": "Observation",
+        "id": "secret-id",
+        "status": "final",
+        "text": {"status": "generated", "div": "<div>told <b>in</b> &amp; full<!-- not this --></div>"},
+        "code": {"coding": [{"system": "http://loinc.org", "code": "machine", "display": "Display"}], "text": "Text"},
+        "subject": {"reference": "Patient/1", "display": "Somebody"},
+        "effectiveDateTime": "2020-01-01",
+        "valueString": "a value",
+        "extension": [{"url": "http://x", "valueMarkdown": "marked *down*"}],
+        "contained": [{"resourceType": "Patient", "id": "p", "name": [{"family": "Inside"}]}],
+        "note": [{"text": "noted"}],
+        "component": [{"valueSampledData": {"data": "1 2 3"}}],
+    }
+    assert words.words(" ".join(words.content(resource))) == (
+        "told in full display text somebody a value marked down inside noted".split()
+    )
+    assert words.words(" ".join(words.narrative(resource))) == ["told", "in", "full"]
+
+
+def test_a_vector_is_written_as_postgresql_reads_it_with_a_gap_between_elements():
+    assert words.placed(["a b", "a"]) == {"a": [1, 6], "b": [2]}
+    assert words.vector({"a": [1, 6], "b": [2]}, "type/Patient") == "'a':1,6 'b':2 'type/Patient'"
+    assert words.vectors({"resourceType": "Patient"}) == ("", "'type/Patient'")
+
+
+def test_of_a_very_long_resource_the_first_words_count():
+    found = words.placed([" ".join(f"w{n}" for n in range(5000))])
+    assert len(found) == words.MOST_WORDS
+    assert len(words.placed(["a " * 5000])["a"]) == words.MOST_PLACES
