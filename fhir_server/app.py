@@ -3,6 +3,7 @@
 https://hl7.org/fhir/R4/http.html; the pages beside the FHIR base are FastAPI's, the base itself is rest/endpoint.py.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from fhir_server.rest.endpoint import Endpoint, accepts
 from fhir_server.rest.health import health_routes
 from fhir_server.rest.openapi import openapi
 from fhir_server.search.parameter import r4_parameters
+from fhir_server.search.reindex import Reindex
 from fhir_server.settings import Settings
 from fhir_server.store.changes import KnownShapes
 from fhir_server.store.pool import Pool
@@ -53,8 +55,12 @@ def create_app(settings: Settings | None = None) -> Application:
         pool = pool_of(settings)
         await pool.open()
         try:
-            pages.state.context = await context_of(settings, pool)
+            context = pages.state.context = await context_of(settings, pool)
+            keeping = asyncio.create_task(
+                Reindex(pool, context.tenant, context.parameters, context.types, context.shapes).keep()
+            )
             yield
+            keeping.cancel()
         finally:
             await pool.close()
 
@@ -86,7 +92,7 @@ async def context_of(settings: Settings, pool: Pool) -> Context:
     return Context(
         settings=settings,
         definitions=r4(),
-        parameters=r4_parameters(),
+        parameters=r4_parameters().copy(),
         validate=structural_issues,
         pool=pool,
         types=types,

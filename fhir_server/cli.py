@@ -6,14 +6,18 @@ https://typer.tiangolo.com/tutorial/commands/
 # ruff: noqa: PLC0415 (a command that imports only what it needs starts in half the time)
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from fhir_server.search.reindex import Reindex
 
 app = typer.Typer(
     name="mediconnect",
@@ -112,6 +116,51 @@ def demo(
     if out is not None:
         raise typer.Exit(write_bundles(out, patients, seed))
     raise typer.Exit(demonstrate(Settings(), patients, seed))
+
+
+@app.command()
+def reindex(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Make all index rows anew, not only those of new search parameters.")
+    ] = False,
+) -> None:
+    """Work on the jobs that make index rows for stored resources; one that was broken off goes on."""
+    from fhir_server.settings import Settings
+    from fhir_server.store.embedded import database
+
+    settings = Settings()
+    with database(settings.data_dir, settings.database_url) as url:
+        asyncio.run(_reindex(url, everything=everything))
+
+
+async def _reindex(url: str, *, everything: bool) -> None:
+    from fhir_server.app import context_of, pool_of
+    from fhir_server.search.reindex import Reindex, indexed_by_resource
+    from fhir_server.settings import Settings
+
+    settings = Settings(database_url=url)
+    pool = pool_of(settings)
+    await pool.open()
+    try:
+        context = await context_of(settings, pool)
+        work = Reindex(pool, context.tenant, context.parameters, context.types, context.shapes)
+        async with contextlib.AsyncExitStack() as stack:
+            if everything:
+                await stack.enter_async_context(indexed_by_resource(url))
+                await work.all()
+            await _report(work)
+    finally:
+        await pool.close()
+
+
+async def _report(work: "Reindex") -> None:
+    """Works on all jobs, and says how far they are."""
+    count = 0
+    while (done := await work.step()) is not None:
+        count += done
+        print(f"\r{count} resources", end="", flush=True)
+        await asyncio.sleep(0 if done else 0.05)
+    print(f"\r{count} resources; nothing is left to do")
 
 
 @app.command()

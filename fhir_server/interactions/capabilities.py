@@ -11,6 +11,7 @@ from typing import Any
 from fhir_server.interactions.context import Context
 from fhir_server.json import dump_json
 from fhir_server.search.parameter import Parameter, Parameters
+from fhir_server.search.registration import registry_of, searchable
 
 RELEASED = "2026-11-21"
 FORMATS = ("json", "xml", "application/fhir+json", "application/fhir+xml")
@@ -20,11 +21,13 @@ TYPE_INTERACTIONS = (
 )  # fmt: skip
 SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system", "search-system")
 MODES = ("full", "normative", "terminology")
+WITHOUT_PATHS = frozenset(("_id", "_lastUpdated", "_text", "_content", "_filter"))  # answered, though not from a path
 
 
 @lru_cache(maxsize=16)
-def _cached(context_key: tuple[str, bool, str], parameters: Parameters, types: tuple[str, ...]) -> bytes:
-    base, create_on_update, conditional_delete = context_key
+def _cached(context_key: tuple[str, bool, str, int], parameters: Parameters, types: tuple[str, ...]) -> bytes:
+    base, create_on_update, conditional_delete, _ = context_key
+    _sources.cache_clear()
     rest = {
         "mode": "server",
         "documentation": "All R4 resource types, with every interaction and every search parameter of the specification.",
@@ -34,11 +37,7 @@ def _cached(context_key: tuple[str, bool, str], parameters: Parameters, types: t
         },
         "resource": [_resource(name, parameters, create_on_update, conditional_delete) for name in types],
         "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
-        "searchParam": _parameters(
-            one
-            for code, one in sorted(parameters.of("Resource").items())
-            if code.startswith("_") and one.type != "special"
-        ),
+        "searchParam": _parameters(one for code, one in sorted(parameters.of("Basic").items()) if code.startswith("_")),
     }
     if not rest["searchParam"]:
         del rest["searchParam"]
@@ -68,7 +67,7 @@ def _statement(base: str, rest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _resource(name: str, parameters: Parameters, create_on_update: bool, conditional_delete: str) -> dict[str, Any]:
-    own = parameters.of(name)
+    own = searchable(parameters, name)
     references = sorted(code for code, one in own.items() if one.type == "reference" and one.paths)
     stated: dict[str, Any] = {
         "type": name,
@@ -93,7 +92,7 @@ def _parameters(parameters: Iterable[Parameter]) -> list[dict[str, Any]]:
     return [
         {"name": one.code, "definition": one.url, "type": one.type}
         for one in parameters
-        if one.paths or one.roots or one.code in ("_id", "_lastUpdated")
+        if one.paths or one.roots or one.code in WITHOUT_PATHS
     ]
 
 
@@ -115,5 +114,6 @@ def _referring(name: str, parameters: Parameters) -> list[str]:
 
 def capabilities(context: Context) -> bytes:
     """The CapabilityStatement's text; made once for a set of registries and settings."""
-    key = (context.base, context.settings.create_on_update, context.settings.conditional_delete)
+    generation = registry_of(context.parameters).generation
+    key = (context.base, context.settings.create_on_update, context.settings.conditional_delete, generation)
     return _cached(key, context.parameters, context.parameters.resource_types)

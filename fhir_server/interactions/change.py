@@ -16,8 +16,9 @@ from fhir_server.etag import etag
 from fhir_server.interactions.context import Context
 from fhir_server.json import dump_json, parse_json
 from fhir_server.outcome import Issue, Refusal, refuse
-from fhir_server.search.index import extract
-from fhir_server.search.key import key, reference_key
+from fhir_server.search.index import extract, shape_of
+from fhir_server.search.key import reference_key
+from fhir_server.search.registration import check, refresh, register
 from fhir_server.store.changes import Write
 from fhir_server.store.resources import Current, current
 from fhir_server.store.rows import Rows
@@ -77,7 +78,10 @@ async def apply(context: Context, changes: Sequence[Change], *, lock: bool) -> l
     Raises the refusal of the first change that cannot be; then nothing is written. `lock` keeps other writers away
     between reading the current versions and writing (inside a transaction); without it a lost race raises MC001.
     """
+    if context.shapes.stale:
+        await refresh(context.conn, context.tenant, context.parameters, context.shapes)
     known = await _current(context, changes, lock=lock)
+    generation = context.shapes.generation
     now = datetime.now(UTC)
     planned = []
     beat = time.monotonic()
@@ -88,10 +92,33 @@ async def apply(context: Context, changes: Sequence[Change], *, lock: bool) -> l
             if time.monotonic() - beat > BEAT:
                 beat = time.monotonic()
                 await context.conn.execute("SELECT 1")
+    if context.shapes.generation != generation:  # changed while other requests had their turn: the rows are mixed
+        return await apply(context, changes, lock=lock)
     writes = [step for _, step in planned if step is not None]
     if writes:
-        await context.write(context.conn, context.tenant, writes, context.shapes)
+        await _written(context, changes, planned, writes)
     return [stored for stored, _ in planned]
+
+
+async def _written(
+    context: Context,
+    changes: Sequence[Change],
+    planned: Sequence[tuple[Stored, Write | None]],
+    writes: Sequence[Write],
+) -> None:
+    """Writes the versions; SearchParameters among them are registered in the same transaction."""
+    changed = {
+        change.id: parse_json(stored.content) if stored.content is not None else None
+        for change, (stored, step) in zip(changes, planned, strict=True)
+        if change.type == "SearchParameter" and step is not None
+    }
+    if not changed:
+        await context.write(context.conn, context.tenant, writes, context.shapes)
+        return
+    async with context.conn.transaction():
+        await context.write(context.conn, context.tenant, writes, context.shapes)
+        codes = context.types.code
+        context.shapes.stale |= await register(context.conn, context.tenant, context.parameters, codes, changed)
 
 
 async def _current(context: Context, changes: Sequence[Change], *, lock: bool) -> dict[tuple[int, str], Current]:
@@ -113,6 +140,8 @@ def _plan(context: Context, change: Change, known: Current | None, now: datetime
     resource = _content(context, change, known)
     _check_identity(change, resource)
     _check_whole(change, resource)
+    if change.type == "SearchParameter":
+        check(context.parameters, resource)
     issues = context.validate(resource)
     if any(issue.severity in ("error", "fatal") for issue in issues):
         raise Refusal(issues, status=422 if change.patch else None)
@@ -230,11 +259,6 @@ def _method(change: Change, known: Current | None) -> str:
     if change.patch:
         return "P"
     return "C" if change.fresh or (known is not None and known.deleted) else "U"
-
-
-def shape_of(tenant: int, resource_type: str, rows: Rows) -> int:
-    """The id of the set of paths that a resource has values for."""
-    return key(tenant, resource_type, "", "shape", *map(str, sorted(rows.paths)))
 
 
 def _rows(context: Context, known: Current) -> Rows:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fhir_server.interactions.context import Context
 from fhir_server.outcome import Issue, Refusal, did_you_mean, refuse
-from fhir_server.rest import history, read, search, system, write
+from fhir_server.rest import history, read, reindex, search, system, write
 from fhir_server.rest.request import Request
 from fhir_server.rest.response import Response
 
@@ -37,6 +37,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "", "search-system", search.search_system),
     Route("POST", "_search", "search-system", search.search_post),
     Route("GET", "_history", "history-system", history.history_system),
+    Route("POST", "$reindex", "operation", reindex.reindex),
+    Route("GET", "$reindex-status", "operation", reindex.reindex_status),
     Route("GET", "[type]", "search-type", search.search_type),
     Route("POST", "[type]", "create", write.create),
     Route("PUT", "[type]", "update", write.update),
@@ -64,7 +66,7 @@ def shape(segments: tuple[str, ...]) -> str | None:
     match segments:
         case ():
             return ""
-        case (("metadata" | "_search" | "_history") as name,):
+        case (("metadata" | "_search" | "_history" | "$reindex" | "$reindex-status") as name,):
             return name
         case (kind,):
             return "[type]" if kind[:1] not in "$_" else None

@@ -10,16 +10,18 @@ from fhir_server.interactions.conditional import search_context
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.url import Pairs, split_query
 from fhir_server.json import dump_json
-from fhir_server.outcome import Issue, operation_outcome, refuse
+from fhir_server.outcome import Issue, did_you_mean, operation_outcome, refuse
 from fhir_server.rest.request import Request
 from fhir_server.rest.response import Response
 from fhir_server.rest.shape import transform_of
 from fhir_server.search.bundle import searchset
 from fhir_server.search.compartment import compartment
 from fhir_server.search.execute import MOST_INCLUDED, Found, Search
+from fhir_server.search.explain import explanation
 from fhir_server.search.page import seal, unseal
 from fhir_server.search.parse import Limits, parse
 from fhir_server.search.query import Page, Query, Within
+from fhir_server.search.registration import is_due, refresh
 
 
 async def search_type(context: Context, request: Request) -> Response:
@@ -36,7 +38,7 @@ async def search_system(context: Context, request: Request) -> Response:
         raise refuse(
             "too-costly", "a search over everything needs parameters, such as _type or _lastUpdated", status=400
         )
-    return await _search(context, request, types, request.query, rest)
+    return await _search(context, request, types, rest, typed=True)
 
 
 async def search_post(context: Context, request: Request) -> Response:
@@ -81,34 +83,66 @@ def _types(context: Context, pairs: Pairs) -> tuple[tuple[str, ...], Pairs]:
     """The types that `_type` names, and the other parameters."""
     named = [name for key, value in pairs if key == "_type" for name in value.split(",") if name]
     for name in named:
-        context.type_code(name)
+        if name not in context.types.code:
+            close = did_you_mean(name, context.types.code)
+            raise refuse("value", f"_type={name[:80]}: not a resource type{close}", "_type")
     return tuple(dict.fromkeys(named)), [pair for pair in pairs if pair[0] != "_type"]
 
 
 async def _search(
-    context: Context, request: Request, types: tuple[str, ...], pairs: Pairs, terms: Pairs | None = None,
+    context: Context,
+    request: Request,
+    types: tuple[str, ...],
+    pairs: Pairs,
+    *,
+    typed: bool = False,
     within: Within | None = None,
-) -> Response:  # fmt: skip
-    settings = context.settings
-    query = parse(
-        types,
-        pairs if terms is None else terms,
-        context.parameters,
-        search_context(context),
-        lenient=request.prefers("handling") == "lenient",
-        limits=Limits(settings.page_size, settings.max_page_size),
-    )
-    applied = [*((("_type", ",".join(types)),) if terms is not None and types else ()), *query.applied]
+) -> Response:
+    """The page that is asked for. `typed`: the types are those of a `_type`, which the links repeat."""
+    if is_due(context.parameters, context.shapes):
+        async with context.connection() as conn:
+            await refresh(conn, context.tenant, context.parameters, context.shapes)
+    query = _parsed(context, request, types, pairs)
+    applied = [*((("_type", ",".join(types)),) if typed and types else ()), *query.applied]
     bound = f"{context.tenant}|{request.path}|{urlencode(applied)}"
     cursor = request.only("_cursor")
     page = unseal(cursor, context.page_key, bound) if cursor else None
     query = replace(query, page=page, terms=query.terms if within is None else (within, *query.terms))
+    if _asks(request, "_explain"):
+        return await _explained(context, query)
     transform = transform_of(request)
     async with context.connection() as conn:
         found = await Search(conn, context.tenant, context.types, context.parameters).page(query)
     links = _links(context, request, applied, bound, found, paged=page is not None)
     content = searchset(found, context.base, links, _told(query, found), transform)
     return Response(200, content, shaped=True)
+
+
+def _parsed(context: Context, request: Request, types: tuple[str, ...], pairs: Pairs) -> Query:
+    settings = context.settings
+    return parse(
+        types,
+        pairs,
+        context.parameters,
+        search_context(context),
+        lenient=request.prefers("handling") == "lenient",
+        limits=Limits(settings.page_size, settings.max_page_size),
+    )
+
+
+def _asks(request: Request, name: str) -> bool:
+    value = request.only(name)
+    if value not in (None, "true", "false"):
+        raise refuse("value", f"{name}={value[:80]}: write true or false", name)
+    return value == "true"
+
+
+async def _explained(context: Context, query: Query) -> Response:
+    """The query, its SQL and its plan; anybody may ask while the server runs without access control."""
+    if context.settings.security != "open":
+        raise refuse("forbidden", "_explain is for those who administer the server", "_explain")
+    async with context.connection() as conn:
+        return Response(200, dump_json(await explanation(conn, context.tenant, context.types.code, query)))
 
 
 def _links(

@@ -46,4 +46,5 @@ def quoted(text: str) -> bytes:
 def _entry(match: Match, base: str, mode: bytes, transform: Transform | None) -> bytes:
     content = match.content if transform is None else transform(match.content)
     url = f"{base}/{match.type}/{match.id}".encode()
-    return b'{"fullUrl":"' + url + b'","resource":' + content + b',"search":{"mode":"' + mode + b'"}}'
+    score = b"" if match.score is None else b',"score":%.4f' % match.score
+    return b'{"fullUrl":"' + url + b'","resource":' + content + b',"search":{"mode":"' + mode + b'"' + score + b"}}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from psycopg import AsyncCursor
 
-from fhir_server.search import text
+from fhir_server.search import contained, text
 from fhir_server.search.compile import Compiler
 from fhir_server.search.fragment import Fragment, join, sql
 from fhir_server.search.include import MOST_INCLUDED, Inclusion, Match
@@ -53,6 +53,8 @@ class Search:
 
     async def page(self, query: Query) -> Found:
         """The page of the query, with what it includes and, where asked or free, the total."""
+        if query.contained != "false":
+            return await self._with_contained(query)
         if query.summary == "count" or query.count == 0:
             return Found((), (), await self.count(query), None, None)
         rows = await self._rows(self.compiler.page(query))
@@ -92,14 +94,31 @@ class Search:
     def _match(self, row: Sequence[Any]) -> Match:
         return Match(row[0], self.types.name[row[1]], row[2], row[3])
 
+    async def _fetch(self, fragment: Fragment) -> list[Match]:
+        return [self._match(row) for row in await self._rows(fragment)]
+
+    async def _with_contained(self, query: Query) -> Found:
+        """With `both`, first what stands by itself, then what is contained; there is no way back and no total."""
+        contained.check(query)
+        matches: list[Match] = []
+        if query.contained == "both" and not contained.goes_on(query.page):
+            alone = await self.page(replace(query, contained="false"))
+            if alone.following is not None:
+                return alone
+            matches = list(alone.matches)
+        after = query.page.pk if query.page is not None and contained.goes_on(query.page) else 0
+        search = contained.Contained(self.tenant, self._fetch)
+        more, end = await search.page(query, after, max(1, query.count - len(matches)))
+        found = (*matches, *more)
+        included, truncated = await self._included(query, found)
+        following = None if end is None else Page((contained.STAGE,), end)
+        return Found(found, included, None, following, None, truncated)
+
     async def _included(self, query: Query, matches: Sequence[Match]) -> tuple[tuple[Match, ...], bool]:
         if not query.includes or not matches:
             return (), False
 
-        async def fetch(fragment: Fragment) -> list[Match]:
-            return [self._match(row) for row in await self._rows(fragment)]
-
-        return await Inclusion(self.compiler.scope, self.parameters, fetch).of(query.includes, matches)
+        return await Inclusion(self.compiler.scope, self.parameters, self._fetch).of(query.includes, matches)
 
     # --- total and score ----------------------------------------------------------------------------------------------
 

@@ -140,10 +140,9 @@ class _Reader:
         return self.compared(types, name, operator, self.value())
 
     def value(self) -> str:
-        quoted = self.take(_STRING)
-        if quoted is not None:
+        if self.text.startswith('"', self.at):
             try:
-                return str(json.loads(quoted, strict=False))
+                return str(json.loads(self.take(_STRING) or "", strict=False))
             except ValueError:
                 raise self.refusal("a JSON string is expected") from None
         plain = self.take(_TOKEN)

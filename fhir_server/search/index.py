@@ -43,7 +43,7 @@ class _Step:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     """How a resource type is indexed: the steps by the JSON property they begin with, so that what is absent costs nothing."""
 
     parameters: Mapping[str, Parameter]
@@ -55,7 +55,7 @@ class _Plan:
 _EXTRACTS: Mapping[str, tuple[_Extract, ...]] = {
     name: (one.extract, collation.extract) if name == "token" else (one.extract,) for name, one in BY_TYPE.items()
 }
-_plans: WeakKeyDictionary[Parameters, dict[str, _Plan]] = WeakKeyDictionary()
+_plans: WeakKeyDictionary[Parameters, dict[str, Plan]] = WeakKeyDictionary()
 
 
 def extract(resource: dict[str, Any], parameters: Parameters, tenant: int) -> Rows:
@@ -69,6 +69,25 @@ def extract(resource: dict[str, Any], parameters: Parameters, tenant: int) -> Ro
     if type(resource_type) is not str:
         return rows
     plan = _plan(parameters, resource_type)
+    rows = extract_by(plan, resource, tenant)
+    if plan.parameters:
+        rows.texts.add(words.vectors(resource))
+        rows.tokens |= _contained(resource, tenant)
+    return rows
+
+
+def _contained(resource: dict[str, Any], tenant: int) -> set[int]:
+    """The keys that say which types of resources are contained."""
+    inside = resource.get("contained")
+    kinds = {one.get("resourceType") for one in inside if isinstance(one, dict)} if isinstance(inside, list) else ()
+    return {key(tenant, kind, "contained", "in") for kind in kinds if isinstance(kind, str)}
+
+
+def extract_by(plan: Plan | None, resource: dict[str, Any], tenant: int) -> Rows:
+    """The rows of a resource by a plan of its type; none without."""
+    rows = Rows()
+    if plan is None:
+        return rows
     by_property = plan.by_property
     for name in resource:
         for step in by_property.get(name, ()):
@@ -78,9 +97,12 @@ def extract(resource: dict[str, Any], parameters: Parameters, tenant: int) -> Ro
     for properties, parameter in plan.composites:
         if not properties.isdisjoint(resource):
             composite.extract(parameter, resource, rows, tenant)
-    if plan.parameters:
-        rows.texts.add(words.vectors(resource))
     return rows
+
+
+def shape_of(tenant: int, resource_type: str, rows: Rows) -> int:
+    """The id of the set of paths that a resource has values for."""
+    return key(tenant, resource_type, "", "shape", *map(str, sorted(rows.paths)))
 
 
 def missing_keys(parameter: Parameter, tenant: int) -> list[int]:
@@ -107,7 +129,7 @@ def _restriction(parameter: Parameter) -> tuple[str, ...]:
     return parameter.targets if parameter.restricted else ()
 
 
-def _plan(parameters: Parameters, resource_type: str) -> _Plan:
+def _plan(parameters: Parameters, resource_type: str) -> Plan:
     """The plan of a type, made anew after a parameter was added to it."""
     plans = _plans.setdefault(parameters, {})
     current = parameters.of(resource_type)
@@ -117,13 +139,18 @@ def _plan(parameters: Parameters, resource_type: str) -> _Plan:
     return plan
 
 
-def _made(parameters: Mapping[str, Parameter]) -> _Plan:
+def plan_of(parameter: Parameter) -> Plan:
+    """The plan of one parameter by itself."""
+    return _made({parameter.code: parameter})
+
+
+def _made(parameters: Mapping[str, Parameter]) -> Plan:
     steps = _steps(parameters.values())
     by_property: dict[str, list[_Step]] = {}
     for step in steps:
         for name in step.path.properties or ():
             by_property.setdefault(name, []).append(step)
-    return _Plan(
+    return Plan(
         parameters,
         {name: tuple(some) for name, some in by_property.items()},
         tuple(step for step in steps if step.path.properties is None),

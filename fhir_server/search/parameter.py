@@ -133,8 +133,19 @@ class Parameters:
             found = self._types[resource_type] = MappingProxyType({one.code: one for one in made})
         return found
 
+    def copy(self) -> "Parameters":
+        """The same parameters as another registry: what is added to it is not added here."""
+        made = Parameters(self._definitions, ())
+        made._by_base = {base: dict(known) for base, known in self._by_base.items()}
+        made._by_url = dict(self._by_url)
+        made._types = dict(self._types)
+        made._branches = dict(self._branches)
+        return made
+
     def add(self, definition: dict[str, Any]) -> tuple[Parameter, ...]:
         """Register a SearchParameter resource, in place of one with the same url; what it gives for each of its types.
+
+        A member `generation`, if there is one, sets its paths apart from others with the same expression.
 
         Raises Refusal (422) with the expression of the fault and changes nothing, where it is not one that can be indexed.
         """
@@ -193,6 +204,7 @@ class Parameters:
     def _build(self, resource_type: str, definition: dict[str, Any]) -> Parameter:
         expression = definition.get("expression", "")
         made = tuple(self._operands(resource_type, expression)) if expression else ()
+        made = tuple((_set_apart(path, definition), targets) for path, targets in made)
         paths = tuple(dict.fromkeys(path for path, _ in made))
         parameter = Parameter(resource_type, definition["code"], definition["type"], definition["url"], paths)
         if definition["type"] == "composite":
@@ -272,6 +284,13 @@ class Parameters:
 
 def _repaired(definition: dict[str, Any]) -> dict[str, Any]:
     return {**definition, **_ERRATA.get(definition["url"], {})}
+
+
+def _set_apart(path: Path, definition: dict[str, Any]) -> Path:
+    """The path under a text of its own, where the definition has a generation and the path is not the resource itself."""
+    if "generation" not in definition or path.text == path.resource_type:
+        return path
+    return replace(path, text=f"{path.text} #{definition['generation']}")
 
 
 def _is_about(resource_type: str, operand: str) -> bool:

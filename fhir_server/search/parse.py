@@ -5,12 +5,14 @@ https://hl7.org/fhir/R4/search.html#Introduction and #errors
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from fhir_server.outcome import Refusal
+from fhir_server.search import registration
 from fhir_server.search.parameter import Parameters
 from fhir_server.search.query import Query
 from fhir_server.search.result import OPTIONS, RESULT, read
-from fhir_server.search.term import Terms, Usable, always_usable
+from fhir_server.search.term import Terms, Usable
 from fhir_server.search.types.context import Context
 
 __all__ = ["OPTIONS", "RESULT", "Limits", "parse"]
@@ -32,14 +34,14 @@ def parse(
     *,
     lenient: bool = False,
     limits: Limits = Limits(),
-    usable: Usable = always_usable,
+    usable: Usable | None = None,
 ) -> Query:
     """The Query of a search over `types` (none: all types).
 
     Raises a 400 refusal that says what is supported where a parameter, modifier, prefix or value is not understood;
     with `lenient` such a parameter is left out and told in Query.ignored.
     """
-    terms = Terms(parameters, context, usable)
+    terms = Terms(parameters, context, usable or partial(registration.usable, parameters))
     kinds = tuple(types)
     query = Query(kinds, count=limits.page_size)
     ignored: list[str] = []

@@ -15,7 +15,7 @@ from fhir_server.outcome import refuse
 from fhir_server.search.fragment import Fragment, sql
 from fhir_server.search.words import marked, words
 
-_TOKEN = re.compile(r'\s*(\(|\)|"[^"]*"|[^\s()"]+)')
+_TOKEN = re.compile(r'\s*(\(|\)|"[^"]*"\*?|[^\s()"]+)')
 _OPERATORS = frozenset(("AND", "OR", "NOT"))
 MOST_NEEDED = 40
 

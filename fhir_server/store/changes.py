@@ -72,9 +72,8 @@ class KnownShapes:
 STALE = "MC002"  # raised by check_generation
 
 # One placeholder for each parameter of write_versions, with the array type it arrives as.
-CASTS = (
-    "int int8 int8[] int2[] text[] int8[] int4[] timestamptz[] char[] int8[] bytea[] "
-    "int8[] int2[] text[] "
+CASTS = "int int8 int8[] int2[] text[] int8[] int4[] timestamptz[] char[] int8[] bytea[] int8[] int2[] text[] "
+INDEX_CASTS = (
     "int4[] int8[] int4[] int8[] int8[] "
     "int4[] int8[] text[] text[] text[] "
     "int4[] int8[] timestamptz[] timestamptz[] "
@@ -84,12 +83,13 @@ CASTS = (
 )
 
 
-def _statement() -> str:
-    casts = [cast.replace("char[]", '"char"[]') for cast in CASTS.split()]
-    return "SELECT write_versions(" + ", ".join(f"${n}::{cast}" for n, cast in enumerate(casts, 1)) + ")"
+def _statement(function: str, casts: str) -> bytes:
+    names = [cast.replace("char[]", '"char"[]') for cast in casts.split()]
+    return f"SELECT {function}({', '.join(f'${n}::{cast}' for n, cast in enumerate(names, 1))})".encode()
 
 
-WRITE = _statement().encode()
+WRITE = _statement("write_versions", CASTS + INDEX_CASTS)
+WRITE_INDEX = _statement("write_index", "int int8[] " + INDEX_CASTS)
 
 
 async def write(conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes) -> None:
