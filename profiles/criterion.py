@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
-from profiles.fhirpath.element import Element, members, root
+from profiles.definitions import r4
+from profiles.fhirpath.element import Element, members
+from profiles.reference import named_type
 from profiles.slicing import (
     Bound,
     Child,
@@ -23,7 +25,8 @@ from profiles.slicing import (
     Step,
     Typed,
 )
-from profiles.value_set import Code
+from profiles.target import target
+from profiles.value_set import Bounds, Code
 
 Answer = bool | None
 """None: it cannot be told, because what a reference leads to, or what a value set holds, is not at hand."""
@@ -31,6 +34,7 @@ Match = Callable[[Element], Answer]
 Codes = Callable[[str], frozenset[Code] | None]
 Conforms = Callable[[Element, tuple[str, ...]], Answer]
 
+_CODED = frozenset({"code", "Coding", "CodeableConcept", "string", "uri"})
 _ABSTRACT = frozenset({"Resource", "DomainResource", "Element", "BackboneElement"})
 
 
@@ -70,6 +74,12 @@ def is_one_of(element: Element, names: Collection[str]) -> bool:
     )
 
 
+def is_coded(element: Element) -> bool:
+    """Whether an element is of a type that has codes, as a binding of a choice means nothing for its other types."""
+    kind = element.shape
+    return kind.name in _CODED or "Quantity" in kind.ancestry or not kind.known
+
+
 def codes_of(value: Any) -> list[tuple[str | None, str]]:
     """The (system, code) of a code, Coding, Quantity or CodeableConcept; a bare code has no system."""
     match value:
@@ -90,27 +100,25 @@ def is_in(value: Any, codes: frozenset[Code]) -> bool:
     )
 
 
+def may_be_in(value: Any, bounds: Bounds | None) -> bool:
+    """Whether a coded value may have a code of a value set that does not go beyond some bounds; None: it holds anything."""
+    for system, code in codes_of(value):
+        if bounds is None:
+            return True
+        allowed = bounds.get(system, frozenset[str]()) if system is not None else None
+        if allowed is None or code in allowed:
+            return True
+    return False
+
+
 def _bare(code: str, codes: frozenset[Code]) -> bool:
     return any(code == known for _, known in codes)
 
 
 def resolved(reference: Any, element: Element) -> dict[str, Any] | None:
-    """What a reference leads to without asking anybody: a contained resource, or an entry of the Bundle around it."""
-    if not isinstance(reference, str):
-        return None
-    outermost = element
-    while outermost.parent is not None:
-        if reference.startswith("#") and outermost.shape.kind == "resource" and outermost.name != "contained":
-            break
-        outermost = outermost.parent
-    if reference.startswith("#"):
-        return next((one for one in outermost.value.get("contained", ()) if one.get("id") == reference[1:]), None)
-    entries = outermost.value.get("entry", ()) if outermost.shape.name == "Bundle" else ()
-    return next((one.get("resource") for one in entries if _leads(str(one.get("fullUrl", "")), reference)), None)
-
-
-def _leads(full_url: str, reference: str) -> bool:
-    return full_url == reference or full_url.endswith(f"/{reference}")
+    """The JSON of what a reference leads to without asking anybody."""
+    found = target(reference, element)
+    return None if found is None else found.value
 
 
 def matcher(criteria: tuple[Criterion, ...], codes: Codes, conforms: Conforms) -> Match:
@@ -136,6 +144,8 @@ def _match(one: Criterion, codes: Codes, conforms: Conforms) -> Match:
         # Nearly all slices that there are: extensions, whose url is a plain attribute.
         url = one.demand.value
         return lambda item: isinstance(item.value, dict) and item.value.get("url") == url
+    if isinstance(one.demand, Typed) and one.steps[-1:] == (Resolve(),):
+        return _leading_to(_walk(one.steps[:-1]), one.demand.names)
     walk = _walk(one.steps)
     if isinstance(one.demand, Present):
         wanted = one.demand.wanted
@@ -147,6 +157,25 @@ def _match(one: Criterion, codes: Codes, conforms: Conforms) -> Match:
         if found is None:
             return None
         answers = [met(element) for element in found]
+        return True if True in answers else None if None in answers else False
+
+    return match
+
+
+def _leading_to(walk: "Walk", names: tuple[str, ...]) -> Match:
+    """Whether references lead to one of some types: where what they lead to is not at hand, by the type they name."""
+    allowed = frozenset(names)
+
+    def leads(element: Element) -> Answer:
+        if found := _target(element):
+            return is_one_of(found[0], allowed)
+        reference = _reference(element)
+        named = named_type(reference, r4()) if isinstance(reference, str) else None
+        return None if named is None else named in allowed or not _ABSTRACT.isdisjoint(allowed)
+
+    def match(item: Element) -> Answer:
+        found = walk(item)
+        answers = [None] if found is None else [leads(element) for element in found]
         return True if True in answers else None if None in answers else False
 
     return match
@@ -206,7 +235,11 @@ def _move(step: Step) -> Walk:
 
 
 def _target(element: Element) -> list[Element] | None:
-    value: Mapping[str, Any] | str = element.value
-    reference = value if isinstance(value, str) else value.get("reference") if isinstance(value, dict) else None
-    found = resolved(reference, element)
-    return [root(found)] if isinstance(found, dict) else None
+    found = target(_reference(element), element)
+    return None if found is None else [found]
+
+
+def _reference(element: Element) -> Any:
+    """The text of a Reference or canonical."""
+    value: Mapping[str, Any] | str | None = element.value
+    return value.get("reference") if isinstance(value, dict) else value

@@ -4,6 +4,7 @@ https://hl7.org/fhir/R4/validation.html
 """
 
 import contextlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,12 +18,19 @@ from profiles.issue import Findings, did_you_mean, shown
 from profiles.shortcut import Answer, Unsure
 
 _SIMPLE = "http://hl7.org/fhir/StructureDefinition/SimpleQuantity"
+_FEW = 20
+_INSIDE = "Extension."
 Asked = tuple[tuple[Invariant, Answer | None], ...]
 
 
 def is_simple(place: Field) -> bool:
     """Whether a Quantity is a SimpleQuantity here, which has no comparator."""
     return place.type == "Quantity" and _SIMPLE in place.profiles
+
+
+def is_outermost_extension(place: Field) -> bool:
+    """Whether an extension stands here that is not part of another extension, and so has an absolute url."""
+    return place.type == "Extension" and not place.path.startswith(_INSIDE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +76,20 @@ class Demands:
         self._evaluate(element, structure, structure.name)
         if structure.name == "Reference":
             self._look_inside(element)
+        elif structure.name == "Bundle.entry" and not reference.agrees(element.value):
+            # No more than a warning, since examples that HL7 publishes have it too.
+            text = "fullUrl names another type or id than the resource of this entry has"
+            self.findings.add("value", text, f"{element.path()}.fullUrl", "warning")
         elif structure.kind == "resource" and "contained" in element.value:
-            for position in reference.unreferred(element.value):
-                text = "nothing refers to this contained resource, nor does it refer to the one around it (dom-3)"
-                self._add("invariant", text, f"{element.path()}.contained[{position}]", "dom-3")
+            self._look_at_contained(element)
+
+    def _look_at_contained(self, element: Element) -> None:
+        for position in reference.unreferred(element.value):
+            text = "nothing refers to this contained resource, nor does it refer to the one around it (dom-3)"
+            self._add("invariant", text, f"{element.path()}.contained[{position}]", "dom-3")
+        for position in reference.repeated(element.value):
+            text = "another contained resource has this id, so that #id leads to two"
+            self._add("duplicate", text, f"{element.path()}.contained[{position}].id")
 
     def _look_at_place(self, element: Element, place: Field) -> None:
         value = element.value
@@ -86,6 +104,9 @@ class Demands:
         ):
             step = ".reference" if "reference" in value else ".type"
             self._add("value", text, element.path() + step)
+        if is_outermost_extension(place) and ":" not in value["url"]:
+            text = f"{shown(value['url'])} is no absolute address; only an extension inside another one has a name for a url"
+            self._add("value", text, f"{element.path()}.url")
         if is_simple(place) and "comparator" in value:
             self._add("structure", "a quantity here has no comparator", f"{element.path()}.comparator", "sqty-1")
         if element.parent is not None and place.type != place.path:
@@ -93,8 +114,12 @@ class Demands:
 
     def _look_inside(self, element: Element) -> None:
         local = element.value.get("reference", "")
+        if local and local[:1] != "#" and not reference.is_literal(local):
+            text = f"{shown(local)} is no reference: it is #id, an absolute address, or Type/id"
+            self._add("value", text, f"{element.path()}.reference")
         if local[:1] == "#" and local != "#" and local[1:] not in self._contained(element):
-            known = [f"#{one}" for one in self._contained(element) if one]
+            # Comparing takes time for each: a resource that contains more than a few of these is no slip of the pen.
+            known = [f"#{one}" for one in itertools.islice(self._contained(element), _FEW) if one]
             text = f"{shown(local)} leads to no contained resource of this one{did_you_mean(local, known)} (ref-1)"
             self._add("invariant", text, element.path(), "ref-1")
 

@@ -135,7 +135,7 @@ class Examination:
                 "structure", f"'{field.name}' has {count} items; at most {field.max} are allowed", _below(parent, field)
             )
         for index in range(count):
-            one, more = values[index] if values else None, extras[index] if extras else None
+            one, more = values[index] if values else None, extras[index] if index < len(extras) else None
             self._item(Element(one, _shape_of(field, one), more, parent, field.name, index), field)
 
     def _item(self, element: Element, field: Field) -> None:
@@ -193,7 +193,8 @@ def _misshapen(holder: dict[str, Any], field: Field) -> list[str]:
     wrong = [text for name in names if (text := _misshape(name, holder[name], repeats=field.repeats))]
     if not wrong and field.repeats and len(names) > 1:
         counts = [len(holder[name]) for name in names]
-        if counts[0] != counts[1]:
+        # A sibling may end early: a library that many use leaves out the nulls behind the last extension.
+        if counts[0] < counts[1]:
             return [
                 f"'{names[0]}' has {counts[0]} items and '{names[1]}' {counts[1]}: null stands for one that is missing"
             ]

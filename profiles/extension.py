@@ -13,6 +13,7 @@ from profiles.fhirpath.expression import compile_expression
 from profiles.fhirpath.model import Shape
 
 _NAMES = frozenset({"extension", "modifierExtension"})
+_CONTAINERS = frozenset({dict, list})
 # An extension of an element is defined by itself; these, inside it, by the extension they stand in.
 _ABSOLUTE = ("http:", "https:", "urn:")
 
@@ -33,7 +34,7 @@ def with_extensions(element: Element) -> Iterator[Element]:
 
 
 def _leads(key: str, value: Any) -> bool:
-    return key in _NAMES or _has_extension(value)
+    return key in _NAMES or (type(value) in _CONTAINERS and _has_extension(value))
 
 
 @functools.cache
@@ -45,17 +46,30 @@ def _elements(kind: Shape) -> dict[str, str]:
 
 
 def _has_extension(value: Any) -> bool:
-    """Whether there is an extension somewhere in a JSON value: most have none, and need not be walked."""
+    """Whether there is an extension somewhere in a JSON object or array: most have none, and need not be walked."""
     if type(value) is dict:
-        return not _NAMES.isdisjoint(value) or any(
-            _has_extension(one) for one in value.values() if type(one) in (dict, list)
-        )
-    return type(value) is list and any(map(_has_extension, value))
+        if "extension" in value or "modifierExtension" in value:
+            return True
+        value = value.values()
+    for one in value:  # noqa: SIM110 (any() takes twice as long, and this is asked of every object of every resource)
+        if type(one) in _CONTAINERS and _has_extension(one):
+            return True
+    return False
 
 
 def misplaced(extension: Element, contexts: tuple[tuple[str, str], ...]) -> bool:
     """Whether an extension stands where none of its contexts allows it; without contexts it may stand anywhere."""
     return bool(contexts) and not any(_fits(extension, kind, expression) for kind, expression in contexts)
+
+
+def fits(extension: Element, invariant: str) -> bool:
+    """Whether a context invariant is true of the element that an extension stands in; one that is none is."""
+    if extension.parent is None:
+        return True
+    try:
+        return compile_expression(invariant).holds(extension.parent, variables={"extension": extension})
+    except FhirPathError:
+        return True
 
 
 def _fits(extension: Element, kind: str, expression: str) -> bool:
@@ -64,7 +78,8 @@ def _fits(extension: Element, kind: str, expression: str) -> bool:
         return True
     match kind:
         case "element":
-            return expression.rpartition("/")[2] in _names(holder)
+            name = expression.rpartition("/")[2]
+            return name == holder.shape.name or name in holder.shape.ancestry or name in _names(holder)
         case "extension":
             return isinstance(holder.value, dict) and holder.value.get("url") == expression.partition("#")[0]
         case _:

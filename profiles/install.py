@@ -19,7 +19,7 @@ from profiles import archive
 from profiles.compile import strip
 from profiles.definitions import CORE
 from profiles.package import Package, write_package
-from profiles.registry import MANIFEST, PINS, SUFFIX, Manifest, manifest, packages, pins
+from profiles.registry import MANIFEST, OWN, PINS, SUFFIX, Manifest, manifest, packages, pins
 from profiles.version import meets
 
 Json = dict[str, Any]
@@ -196,8 +196,7 @@ def _check_fhir_version(source: Path, document: Mapping[str, Any], dependencies:
 
 
 def _missing(one: Manifest, present: list[Manifest] | tuple[Manifest, ...]) -> tuple[str, ...]:
-    core = Package.open(CORE)
-    known = [*present, Manifest(core.name, core.version, {})]
+    known = [*present, *(manifest(Package.open(path)) for path in (CORE, OWN))]
     return tuple(
         f"{name}#{version}"
         for name, version in sorted(one.dependencies.items())

@@ -10,7 +10,7 @@ from profiles.erratum import CHECKED_ELSEWHERE, LEFT_OUT, REPAIRED
 from profiles.fhirpath.element import Element
 from profiles.fhirpath.error import FhirPathError
 from profiles.fhirpath.expression import Expression, compile_expression
-from profiles.shortcut import STEPS, Answer, shortcut
+from profiles.shortcut import Answer, shortcut
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Invariant:
 
     def holds(self, element: Element) -> bool:
         """Whether an element meets it; raises FhirPathError where the expression does not fit the data."""
-        return self.expression.holds(element, limit=STEPS)
+        return self.expression.holds(element)
 
     def surely_holds(self, element: Element) -> bool:
         """Whether an element meets it; not where that cannot be evaluated."""

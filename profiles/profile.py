@@ -43,6 +43,8 @@ class TypeRule:
     profiles: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     """Canonicals, of profiles or of plain types."""
+    aggregation: tuple[str, ...] = ()
+    """How it may refer: contained, referenced or bundled; anyhow where nothing is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,8 @@ class Profile:
     contexts: tuple[tuple[str, str], ...]
     """Of an extension: (element | fhirpath | extension, expression) where it may stand."""
     root: ElementRule
+    context_invariants: tuple[str, ...] = ()
+    """Of an extension: what, in FHIRPath, has to be true of the element it stands in; it is itself %extension."""
 
     @property
     def canonical(self) -> str:
@@ -145,6 +149,7 @@ def compile_profile(definition: Json, lookup: Lookup, pin: Pin = _as_named) -> P
         base=definition.get("baseDefinition"),
         contexts=tuple((item["type"], item["expression"]) for item in definition.get("context", ())),
         root=_Compilation(definition["url"], lookup, pin).rule(node, node.name, node.name),
+        context_invariants=tuple(definition.get("contextInvariant", ())),
     )
 
 
@@ -190,7 +195,8 @@ class _Compilation:
                 (str(item.get("valueUrl")) for item in kind.get("extension", ()) if item["url"] == _FHIR_TYPE), "string"
             )
         profiles, targets = kind.get("profile", ()), kind.get("targetProfile", ())
-        return TypeRule(code, tuple(map(self.pin, profiles)), tuple(map(self.pin, targets)))
+        aggregation = tuple(kind.get("aggregation", ()))
+        return TypeRule(code, tuple(map(self.pin, profiles)), tuple(map(self.pin, targets)), aggregation)
 
     def _binding(self, binding: Json | None) -> BindingRule | None:
         if not binding or "valueSet" not in binding:
@@ -231,8 +237,12 @@ class _Compilation:
         """The criteria of a discriminator: what the rule of the slice demands at its path."""
         for place in self._places(rule, one.steps):
             match one.type:
-                case "value" | "pattern":
-                    yield from (Criterion((*one.steps, *below.steps), below.demand) for below in self._values(place))
+                case "value" | "pattern" if found := [
+                    Criterion((*one.steps, *below.steps), below.demand) for below in self._values(place)
+                ]:
+                    yield from found
+                case "value" | "pattern" if place.max == 0:
+                    yield Criterion(one.steps, Present(False))
                 case "exists" if place.max == 0 or place.min > 0:
                     yield Criterion(one.steps, Present(place.max != 0))
                 case "type":

@@ -7,12 +7,14 @@ What R4 itself demands is the business of `profiles.validator`; here is only wha
 
 import contextlib
 import functools
+import threading
 from collections.abc import Iterable
 from typing import Any
 
-from profiles.criterion import Answer, codes_of, is_in, matcher, resolved
+from profiles.child import Child, checks_of
+from profiles.criterion import Answer, codes_of, is_coded, is_in, matcher, may_be_in, resolved
 from profiles.definitions import Constraint
-from profiles.extension import misplaced, with_extensions
+from profiles.extension import fits, misplaced, with_extensions
 from profiles.fhirpath.element import Element, members, root
 from profiles.fhirpath.error import FhirPathError
 from profiles.fhirpath.evaluation import Host
@@ -37,6 +39,7 @@ from profiles.rule import (
 )
 from profiles.sliced import OF_NONE, Look, Part, check_counts, check_order, slice_of
 from profiles.slicing import Slice, Slicing
+from profiles.target import nested
 
 
 class _Run(Findings):
@@ -49,12 +52,23 @@ class _Run(Findings):
         self.seen: set[tuple[int, str]] = set()
 
 
+class _Met(threading.local):
+    """What this thread found out during one validation: which values, which stay where they are, meet which profiles."""
+
+    answers: dict[tuple[int, str], Answer]
+
+    def __init__(self) -> None:
+        self.answers = {}
+
+
 class ProfileValidator:
     """The profiles of a registry, ready to be compared with. One is enough for a process; a profile is compiled when first met."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._checks: dict[str, tuple[Profile, Check] | None] = {}
+        self._met = _Met()
+        self._checks: dict[str, tuple[Profile, Check]] = {}
+        self._extensions: dict[str, Profile] = {}
         self._host = Host(
             resolve=resolved,
             member_of=lambda value, value_set: (
@@ -65,6 +79,8 @@ class ProfileValidator:
     def validate(self, resource: dict[str, Any], canonicals: Iterable[str]) -> list[Issue]:
         """What profiles, and the definitions of its extensions, find wrong with a resource that is valid R4, each thing once.
 
+        Resources inside it are compared with the profiles they claim, and with those a reference to them asks for.
+
         A profile that is not installed is a warning of code not-found. Values outside an extensible binding are warnings;
         a value set whose codes are not at hand (SNOMED CT, LOINC) and a reference that leads out of the resource or its
         Bundle find nothing.
@@ -74,8 +90,12 @@ class ProfileValidator:
         with contextlib.suppress(TooMany):
             for canonical in canonicals:
                 self._against(element, canonical, findings)
+            for inner in nested(element):
+                for canonical in _claimed(inner):
+                    self._against(inner, canonical, findings)
             for extension in with_extensions(element):
                 self._extension(extension, findings)
+        self._met.answers = {}
         return list(dict.fromkeys(findings.issues))
 
     def _against(self, element: Element, canonical: str, findings: Findings) -> None:
@@ -91,14 +111,32 @@ class ProfileValidator:
 
     def _extension(self, element: Element, findings: Findings) -> None:
         """An extension, by the definition its url names; one that nobody here knows may say what it likes."""
-        definition = self._registry.extension(element.value["url"])
+        url = element.value["url"]
+        definition = self._extensions.get(url) or self._defined(url)
+        modifies = element.name == "modifierExtension"
         if definition is None:
+            if modifies:
+                text = f"the modifier extension {shown(url)} is not known here, so the meaning of this is not"
+                findings.add("not-found", text, element.path(), "warning")
             return
+        if definition.root.modifier != modifies:
+            text = f"the extension {definition.url} is {'a' if definition.root.modifier else 'no'} modifier extension"
+            findings.add("extension", text, element.path())
         self._against(element, definition.canonical, findings)
         if misplaced(element, definition.contexts):
             places = ", ".join(expression for _, expression in definition.contexts)
             text = f"the extension {definition.url} may not stand here; it is for {places}"
             findings.add("extension", text, element.path())
+        for expression in definition.context_invariants:
+            if not fits(element, expression):
+                text = f"the extension {definition.url} may stand only where {expression}"
+                findings.add("extension", text, element.path())
+
+    def _defined(self, url: str) -> Profile | None:
+        found = self._registry.extension(url)
+        if found is not None:  # what a client may invent is not kept
+            self._extensions[url] = found
+        return found
 
     def _conforms(self, element: Element, profiles: tuple[str, ...]) -> Answer:
         """Whether an element meets one of some profiles; None where that cannot be told."""
@@ -106,20 +144,26 @@ class ProfileValidator:
         return True if True in answers else None if None in answers else False
 
     def _meets(self, element: Element, canonical: str) -> Answer:
-        found = self._check(canonical)
-        if found is None:
+        if self._check(canonical) is None:
             return None
-        findings = _Run()
-        with contextlib.suppress(TooMany):
-            self._against(element, canonical, findings)
-        return all(issue.severity != "error" for issue in findings.issues)
+        answers, key = self._met.answers, (id(element.value), canonical)
+        if key not in answers:
+            answers[key] = None  # what leads back to itself is not told by itself
+            findings = _Run()
+            with contextlib.suppress(TooMany):
+                self._against(element, canonical, findings)
+            answers[key] = all(issue.severity != "error" for issue in findings.issues)
+        return answers[key]
 
     def _check(self, canonical: str) -> tuple[Profile, Check] | None:
-        if canonical not in self._checks:
+        found = self._checks.get(canonical)
+        if found is None:
             profile = self._registry.profile(canonical)
+            if profile is None:  # what a client may invent is not kept
+                return None
             # The check looks itself up when it is called: profiles lead to each other in circles.
-            self._checks[canonical] = None if profile is None else (profile, self._compiled(profile))
-        return self._checks[canonical]
+            found = self._checks[canonical] = profile, self._compiled(profile)
+        return found
 
     # A profile as a closure.
 
@@ -154,20 +198,29 @@ class ProfileValidator:
             for kind in rule.types
             if kind.profiles and kind.profiles != (base.profiles if base else ())
         )
-        checks += (referring(rule.types, self._registry) for _ in range(any(kind.targets for kind in rule.types)))
-        for child in rule.children:
-            checks += self._child(child, type_name)
-        return tuple(checks)
+        if any(kind.targets for kind in rule.types):
+            checks.append(referring(rule.types, self._registry, self._conforms))
+        found = [self._child(child, type_name) for child in rule.children]
+        return (*checks, *checks_of([one for one in found if one is not None]))
 
-    def _child(self, rule: ElementRule, parent: str) -> tuple[Check, ...]:
+    def _child(self, rule: ElementRule, parent: str) -> Child | None:
         """What is looked at in the children of one name; nothing where the profile says no more than R4."""
         base = field_of(parent, rule.name)
         items = self._item(rule, base, type_name_of(rule, base))
         slicing = self._sliced(rule.slicing, base, rule) if rule.slicing else None
         counted = base is None or (rule.min, rule.max) != (base.min, base.max)
         if not (items or slicing or counted):
-            return ()
+            return None
         place, keys = f".{rule.name}", keys_of(parent, rule.name)
+        # The url of every extension has a fixed text and nothing else to be looked at: what has it is right as it is.
+        text = rule.fixed if isinstance(rule.fixed, str) and len(items) == 1 and not rule.choice else None
+
+        def look(element: Element, findings: Findings) -> None:
+            if text is not None and type(element.value) is dict and element.value.get(rule.name) == text:
+                return
+            for item in members(element, rule.name):
+                for one in items:
+                    one(item, findings)
 
         def check(element: Element, findings: Findings) -> None:
             holder = element.value if type(element.value) is dict else element.extra
@@ -182,7 +235,9 @@ class ProfileValidator:
             if slicing is not None:
                 slicing(element, found, findings)
 
-        return (check,)
+        if slicing is None and not counted:
+            return Child(keys, needed=False, check=look)
+        return Child(keys, needed=rule.min > 0 or slicing is not None, check=check)
 
     # Slices.
 
@@ -204,8 +259,9 @@ class ProfileValidator:
             for number, part in enumerate(parts):
                 if part.inner is not None:
                     part.inner(parent, [item for item, at in zip(found, slices, strict=True) if at == number], findings)
-            check_order(slicing, parts, found, slices, findings)
-            check_counts(parts, slices, f"{parent.path()}.{name}", findings)
+            if slicing.ordered or slicing.rules == "openAtEnd":
+                check_order(slicing, parts, found, slices, findings)
+            check_counts(parts, slices, parent, name, findings)
 
         return check
 
@@ -227,10 +283,13 @@ class ProfileValidator:
 
     def _from(self, value_set: str, severity: str, strength: str) -> Check:
         codes = functools.cache(lambda: self._registry.codes(value_set))
+        bounds = functools.cache(lambda: self._registry.bounds(value_set))
 
         def check(element: Element, findings: Findings) -> None:
+            if element.value is None or not is_coded(element):
+                return
             known = codes()
-            if known is None or element.value is None or is_in(element.value, known):
+            if may_be_in(element.value, bounds()) if known is None else is_in(element.value, known):
                 return
             named = ", ".join(f"{system or ''}#{code}" for system, code in codes_of(element.value)[:3])
             if not named and severity == "warning":
@@ -278,6 +337,12 @@ class ProfileValidator:
                 findings.add("structure", f"this meets none of the profiles {', '.join(kind.profiles)}", element.path())
 
         return check
+
+
+def _claimed(resource: Element) -> Iterable[str]:
+    meta = resource.value.get("meta")
+    claimed = meta.get("profile") if type(meta) is dict else None
+    return [one for one in claimed if isinstance(one, str)] if type(claimed) is list else ()
 
 
 def _first_time(element: Element, profile: Profile, findings: Findings) -> bool:

@@ -11,9 +11,11 @@ from typing import Any
 from profiles.definitions import Definitions
 
 Right = Callable[[Any], object]
-# Relative ([type]/[id]), conditional ([type]?…) or on some server; what is behind the id is a version.
+# Relative ([type]/[id]), conditional ([type]?…) or on some server; behind the id a version, and a place inside the resource.
+# What is behind the question mark is anything, line breaks too: it cannot fail, so nothing is tried a second time.
 _literal = re.compile(
-    r"(?:https?://.*/)?([A-Z][A-Za-z]+)(?:/[A-Za-z0-9.\-]{1,64}(?:/_history/[A-Za-z0-9.\-]{1,64})?|\?.*)"
+    r"(?:https?://.*/)?([A-Z][A-Za-z]+)"
+    r"(?:/[A-Za-z0-9.\-]{1,64}(?:/_history/[A-Za-z0-9.\-]{1,64})?(?:#[A-Za-z0-9.\-]{1,64})?|\?(?s:.*))"
 ).fullmatch
 
 
@@ -47,18 +49,53 @@ def contained_types(resource: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def resolves(container: Container) -> Right:
-    """The test that the reference of a Reference, where it is #id, leads to a contained resource (ref-1)."""
+    """The test that a Reference is none, is #id of a contained resource (ref-1), an address, or names a type and an id."""
 
     def accept(value: dict[str, Any]) -> bool:
         reference = value.get("reference")
-        return reference is None or reference[:1] != "#" or reference[1:] in container.types
+        if reference is None:
+            return True
+        return reference[1:] in container.types if reference[:1] == "#" else is_literal(reference)
 
     return accept
 
 
+def is_literal(reference: str) -> bool:
+    """Whether a reference is absolute or of the form Type/id, Type/id/_history/version or Type?search."""
+    return ":" in reference or _literal(reference) is not None
+
+
+_resource = re.compile(r"https?://.*/([A-Z][A-Za-z]+)/([A-Za-z0-9.\-]{1,64})").fullmatch
+
+
+def agrees(entry: Mapping[str, Any]) -> bool:
+    """Whether the fullUrl of a Bundle's entry, where it is a resource's on a server, has the type and id of its resource.
+
+    The resource of a POST gets another id yet, and one without id has none to disagree with.
+    """
+    url, resource, request = entry.get("fullUrl"), entry.get("resource"), entry.get("request")
+    found = _resource(url) if type(url) is str else None
+    if found is None or type(resource) is not dict or (type(request) is dict and request.get("method") == "POST"):
+        return True
+    kind, identity = resource.get("resourceType"), resource.get("id", found[2])
+    return (found[1], found[2]) == (kind, identity)
+
+
 def all_referred(resource: dict[str, Any]) -> bool:
-    """Whether each contained resource of a resource is surely referred to (dom-3)."""
-    return "contained" not in resource or not unreferred(resource)
+    """Whether each contained resource of a resource is surely referred to (dom-3), by an id of its own."""
+    return "contained" not in resource or not (unreferred(resource) or repeated(resource))
+
+
+def repeated(resource: dict[str, Any]) -> list[int]:
+    """The positions of the contained resources that have the id of one before them."""
+    seen: set[Any] = set()
+    found = []
+    for place, one in enumerate(resource["contained"]):
+        identity = one.get("id")
+        if identity in seen:
+            found.append(place)
+        seen.add(identity)
+    return found
 
 
 def unreferred(resource: dict[str, Any]) -> list[int]:

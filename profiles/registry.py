@@ -15,11 +15,13 @@ from profiles.definitions import CORE, Definitions, r4
 from profiles.package import Entry, Package, PackageError
 from profiles.profile import Profile, compile_profile
 from profiles.snapshot import SnapshotError, snapshot
-from profiles.value_set import Code, expand
+from profiles.value_set import Bounds, Code, bounds, expand
 from profiles.version import Order, meets, order
 
 Json = dict[str, Any]
 SUFFIX = ".pack"
+OWN = CORE.with_name(f"mediconnect{SUFFIX}")
+"""MediConnect's own package, which is always at hand (profiles.own)."""
 PINS = "pins.json"
 MANIFEST = "manifest"
 """The table of a container that holds its Manifest."""
@@ -76,9 +78,9 @@ class Registry:
     """The R4 definitions and the packages of a folder. Opening reads their headers; all else waits until it is asked for."""
 
     def __init__(self, folder: Path | None = None, definitions: Definitions | None = None) -> None:
-        """`folder` is DATA_DIR/packages; None: the R4 definitions alone. Raises PackageError for a damaged file."""
+        """`folder` is DATA_DIR/packages; None: what comes with the product alone. Raises PackageError for a damaged file."""
         self._definitions = definitions or r4()
-        self._packages = [Package.open(CORE), *(packages(folder) if folder else ())]
+        self._packages = [Package.open(CORE), Package.open(OWN), *(packages(folder) if folder else ())]
         self._pins = pins(folder) if folder else {}
         self._snapshots: dict[Found, Json | None] = {}
         self._profiles: dict[Found, Profile | None] = {}
@@ -88,7 +90,7 @@ class Registry:
 
     @functools.cached_property
     def manifests(self) -> tuple[Manifest, ...]:
-        """Those of the packages at hand, the core package first."""
+        """Those of the packages at hand: the core package, MediConnect's own, then the installed ones."""
         return tuple(map(manifest, self._packages))
 
     def resource(self, canonical: str, resource_type: str | None = None) -> Json | None:
@@ -124,6 +126,15 @@ class Registry:
                 if profile is not None:
                     yield profile
 
+    def profile_urls(self) -> dict[str, tuple[str, ...]]:
+        """By resource type, the canonicals of the profiles of it in the packages at hand, sorted, without version."""
+        found: dict[str, set[str]] = {}
+        for package in self._packages[1:]:
+            for entry in package.entries("StructureDefinition"):
+                if entry.kind == "resource" and entry.derivation == "constraint" and entry.type and entry.url:
+                    found.setdefault(entry.type, set()).add(entry.url)
+        return {name: tuple(sorted(urls)) for name, urls in sorted(found.items())}
+
     def extension(self, url: str) -> Profile | None:
         """The definition of an extension by the url that instances carry."""
         profile = self.profile(url)
@@ -149,6 +160,17 @@ class Registry:
                 lambda url: self._read_within(url, "CodeSystem", found.home),
             )
         return self._codes[found]
+
+    def bounds(self, canonical: str) -> Bounds | None:
+        """The systems and codes that a value set, whose codes cannot be told, does not go beyond; None: not known either."""
+        found = self.find(canonical, "ValueSet")
+        if found is None or found.entry.url is None:
+            return None
+        return bounds(
+            self._canonical(found),
+            lambda url: self._read_within(url, "ValueSet", found.home),
+            lambda url: self._read_within(url, "CodeSystem", found.home),
+        )
 
     def find(self, canonical: str, resource_type: str | None = None, home: int | None = None) -> Found | None:
         """Where the definition of a canonical is.

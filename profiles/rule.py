@@ -9,13 +9,16 @@ from typing import Any
 
 import msgspec
 
-from profiles.criterion import equals, has_pattern, is_one_of, resolved
+from profiles.criterion import Conforms, equals, has_pattern, is_one_of
 from profiles.definitions import Field, UnknownStructure, r4
+from profiles.fhirpath.comparison import compare
 from profiles.fhirpath.element import Element
+from profiles.fhirpath.error import FhirPathError
 from profiles.issue import Findings, shown
 from profiles.profile import ElementRule, TypeRule
 from profiles.reference import named_type
 from profiles.registry import Registry
+from profiles.target import target
 
 Check = Callable[[Element, Findings], None]
 """Looks at an element, and adds what it finds."""
@@ -61,21 +64,21 @@ def valued(rule: ElementRule) -> Iterable[Check]:
             lambda value: not isinstance(value, str) or len(value) <= longest,
             f"at most {longest} characters are allowed",
         )
-    if (least := rule.min_value) is not None:
-        yield _told(
-            lambda value: _number(value) is None or _number(value) >= _number(least),
-            f"the least value allowed is {shown(least)}",
-        )
-    if (most := rule.max_value) is not None:
-        yield _told(
-            lambda value: _number(value) is None or _number(value) <= _number(most),
-            f"the greatest value allowed is {shown(most)}",
-        )
+    if rule.min_value is not None:
+        yield _limited(rule.min_value, -1, f"the least value allowed is {shown(_json(rule.min_value))}")
+    if rule.max_value is not None:
+        yield _limited(rule.max_value, 1, f"the greatest value allowed is {shown(_json(rule.max_value))}")
 
 
-def _number(value: Any) -> Any:
-    """What an ordered value is compared by: that of a Quantity, a number, the text of a date."""
-    return value.get("value") if isinstance(value, dict) else value
+def _limited(bound: Any, wrong: int, text: str) -> Check:
+    """A value is not on the wrong side (-1 below, 1 above) of a bound; what cannot be compared with it may be anything."""
+
+    def check(element: Element, findings: Findings) -> None:
+        with contextlib.suppress(FhirPathError):
+            if element.value is not None and compare(element, Element(bound, element.shape)) == wrong:
+                findings.add("value", text, element.path())
+
+    return check
 
 
 def _json(value: Any) -> str:
@@ -90,34 +93,65 @@ def _told(right: Callable[[Any], bool], text: str) -> Check:
     return check
 
 
-def referring(types: tuple[TypeRule, ...], registry: Registry) -> Check:
-    """A reference leads to a resource of a type that the target profiles are for."""
-    targets = tuple(target for kind in types for target in kind.targets)
-    names: list[frozenset[str]] = []
+def referring(types: tuple[TypeRule, ...], registry: Registry, conforms: Conforms) -> Check:
+    """A reference leads to a resource of a type that the target profiles are for and, where it is at hand, that meets one."""
+    targets = tuple(canonical for kind in types for canonical in kind.targets)
+    ways = frozenset(way for kind in types for way in kind.aggregation)
+    by_type: dict[str, tuple[str, ...]] = {}
 
     def check(element: Element, findings: Findings) -> None:
         if not isinstance(element.value, dict) or not isinstance(reference := element.value.get("reference"), str):
             return
-        if not names:
-            profiles = [(target, registry.profile(target)) for target in targets]
-            names.append(frozenset(found.type if found else target.rpartition("/")[2] for target, found in profiles))
-        inside = resolved(reference, element)
-        named = inside.get("resourceType") if inside else named_type(reference, r4())
-        if named is not None and "Resource" not in names[0] and named not in names[0]:
-            findings.add(
-                "value",
-                f"{shown(reference)} leads to {named}; the profile allows {', '.join(sorted(names[0]))}",
-                element.path(),
-            )
+        if not by_type:
+            by_type.update(_by_type(targets, registry))
+        found = target(reference, element)
+        if ways and ways.isdisjoint(way := _way(reference, found)):
+            text = f"{shown(reference)} is {way[0]}; the profile allows {', '.join(sorted(ways))}"
+            findings.add("value", text, element.path())
+        named = found.shape.name if found else named_type(reference, r4())
+        if named is None or "Resource" in by_type:
+            return
+        if named not in by_type:
+            text = f"{shown(reference)} leads to {named}; the profile allows {', '.join(sorted(by_type))}"
+            findings.add("value", text, element.path())
+        elif found is not None and (profiles := by_type[named]) and conforms(found, profiles) is False:
+            text = f"what {shown(reference)} leads to meets none of the profiles {', '.join(profiles)}"
+            findings.add("structure", text, element.path())
 
     return check
+
+
+def _by_type(targets: Iterable[str], registry: Registry) -> dict[str, tuple[str, ...]]:
+    """The profiles one of which a target has to meet, by its type; none where any resource of the type will do."""
+    found: dict[str, list[str]] = {}
+    free: set[str] = set()
+    for canonical in targets:
+        profile = registry.profile(canonical)
+        name = profile.type if profile else canonical.rpartition("/")[2]
+        found.setdefault(name, []).append(canonical)
+        if profile is None or profile.derivation != "constraint":
+            free.add(name)
+    return {name: () if name in free else tuple(profiles) for name, profiles in found.items()}
+
+
+def _way(reference: str, found: Element | None) -> tuple[str, ...]:
+    if reference.startswith("#"):
+        return ("contained",)
+    # What is in the Bundle is on a server, too.
+    return ("referenced",) if found is None else ("bundled", "referenced")
 
 
 def count_of(holder: Any, keys: frozenset[str]) -> int:
     """How many items of an element an object has, whichever of its properties they stand in."""
     if type(holder) is not dict or keys.isdisjoint(holder):
         return 0
-    return max(len(value) if type(value := holder[key]) is list else 1 for key in keys if key in holder)
+    found = 0
+    for key in keys:
+        if key in holder:
+            value = holder[key]
+            count = len(value) if type(value) is list else 1
+            found = max(count, found)
+    return found
 
 
 def check_count(rule: ElementRule, count: int, parent: Element, place: str, findings: Findings) -> None:

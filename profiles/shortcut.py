@@ -7,7 +7,7 @@ elements are there, and a part that reads nothing that is there has a result tha
 compiled a second time, to a test of the bare JSON that gives the same answer, or raises Unsure.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,11 @@ from profiles.fhirpath.error import FhirPathError
 from profiles.fhirpath.evaluation import truth
 from profiles.fhirpath.expression import Expression
 from profiles.fhirpath.model import Shape, shape
+from profiles.fhirpath.pattern import compiled
 from profiles.fhirpath.syntax import Binary, Call, Index, Literal, Member, Polarity, Special, Tree, TypeTest, Variable
 
 Answer = Callable[[dict[str, Any]], bool | None]
 """The truth of an expression for the JSON object of an element; None where its result is empty."""
-STEPS = 1_000_000
-"""What one expression may cost: seconds at most."""
 
 
 class Unsure(Exception):
@@ -31,12 +30,12 @@ class Unsure(Exception):
 
 def shortcut(tree: Tree, type_name: str) -> Answer:
     """The expression as a test of the JSON object, whose structure is right, of an element of a type; it may raise Unsure."""
-    return _Quick(shape(type_name)).answer(tree)
+    return _Quick(shape(type_name)).answer(_untraced(tree))
 
 
 # Functions that ask their argument of each item of their input: without input it is not looked at.
 _PER_ITEM = frozenset({"where", "select", "all", "exists", "repeat", "trace"})
-_CONDITIONS = frozenset({"exists", "empty", "not", "hasValue", "startsWith", "contains"})
+_CONDITIONS = frozenset({"exists", "empty", "not", "hasValue", "startsWith", "contains", "matches", "all"})
 _OUTSIDE = frozenset({"resource", "rootResource"})
 _TEXTS = frozenset({"code", "string", "uri", "id", "url", "canonical"})
 _MOMENTS = frozenset({"dateTime", "date", "instant"})
@@ -53,8 +52,12 @@ class _Quick:
             case Binary("=" | "!=" as operator, left, right) if _is_condition(left) and _is_condition(right):
                 differ = _logic("xor", self.answer(left), self.answer(right))
                 return differ if operator == "!=" else _negation(differ)
-            case Binary("=", Member(None, name), Literal((str(wanted),))) if self._is(name, _TEXTS):
-                return _of_text(name, wanted.__eq__)
+            case Literal((bool(constant),)):
+                return lambda _: constant
+            case Binary("=" | "!=" as operator, Member(None, name), Literal((str(wanted),))) if self._is(name, _TEXTS):
+                return _of_text(name, wanted.__eq__ if operator == "=" else wanted.__ne__)
+            case Binary("in", Member(None, name), choice) if self._is(name, _TEXTS) and (known := _texts_of(choice)):
+                return _of_text(name, known.__contains__)
             case Call(
                 None,
                 "iif",
@@ -75,14 +78,43 @@ class _Quick:
                 return _is_true(self.answer(condition), wanted=name == "exists")
             case "exists" | "empty", Member(), () if steps := self._steps(source):
                 return _presence(steps) if name == "exists" else _negation(_presence(steps))
+            case "all", Member(None, element), (criteria,) if (items := self._items(element)) is not None:
+                return self._each(tree, element, items, criteria)
             case "hasValue", Member(None, element), () if self._is(element, _TEXTS | _MOMENTS):
                 return lambda value: element in value
             case "startsWith", Member(None, element), (Literal((str(text),)),) if self._is(element, _TEXTS):
                 return _of_text(element, lambda found: found.startswith(text))
             case "contains", Member(None, element), (Literal((str(text),)),) if self._is(element, _TEXTS):
                 return _of_text(element, lambda found: text in found)
+            case "matches", Member(None, element), (Literal((str(text),)),) if self._is(element, _TEXTS):
+                return _of_text(element, _matcher(text))
             case _:
                 return self._guarded(tree)
+
+    def _items(self, name: str) -> Shape | None:
+        """The type of the objects in the array that an element is; None for an element that is none, or of any resource."""
+        places = self.shape.elements.get(name, ())
+        fit = len(places) == 1 and places[0].repeats and not places[0].primitive and places[0].type != "Resource"
+        return shape(places[0].type) if fit else None
+
+    def _each(self, tree: Tree, name: str, kind: Shape, criteria: Tree) -> Answer:
+        """Whether all items meet criteria, of which what the resource alone decides is looked at once, not for each."""
+        own = {part: _from_within(part) for part in _of_resource(criteria)} if self.shape.kind == "resource" else {}
+        rest = {part: Literal(()) for part in own}
+        if looks_outside(_replaced(criteria, rest)):
+            return self._guarded(tree)
+        decide = tuple(self.answer(part) for part in own.values())
+        variants: dict[tuple[bool | None, ...], Answer] = {}
+
+        def answer(value: dict[str, Any]) -> bool:
+            decided = tuple(one(value) for one in decide)
+            if decided not in variants:
+                known = (Literal(() if one is None else (one,)) for one in decided)
+                variants[decided] = _Quick(kind).answer(_replaced(criteria, dict(zip(own, known, strict=True))))
+            holds = variants[decided]
+            return all(holds(item) is True for item in value.get(name, ()))
+
+        return answer
 
     def _is(self, name: str, types: frozenset[str]) -> bool:
         """Whether an element is a single value of one of some primitive types."""
@@ -132,7 +164,7 @@ def _constant(evaluated: Answer) -> bool | None:
 
 def _truth(expression: Expression, element: Element) -> bool | None:
     try:
-        return truth(expression.items(element, limit=STEPS))
+        return truth(expression.items(element))
     except FhirPathError:
         raise Unsure from None
 
@@ -142,6 +174,8 @@ def _is_condition(tree: Tree) -> bool:
     match tree:
         case Call(_, name, _):
             return name in _CONDITIONS
+        case Literal((bool(),)):
+            return True
         case Binary(operator, _, _):
             return operator in ("and", "or", "xor", "implies", "=", "!=")
         case _:
@@ -208,6 +242,91 @@ def looks_outside(tree: Tree) -> bool:
             return looks_outside(left) or looks_outside(right)
         case _:
             return False
+
+
+def _untraced(tree: Tree) -> Tree:
+    """The expression without trace(), which changes no result."""
+    match tree:
+        case Call(source, "trace", (_,)) if source is not None:
+            return _untraced(source)
+        case _:
+            return _mapped(tree, _untraced)
+
+
+def _replaced(tree: Tree, parts: Mapping[Tree, Tree]) -> Tree:
+    found = parts.get(tree)
+    return found if found is not None else _mapped(tree, lambda part: _replaced(part, parts))
+
+
+def _mapped(tree: Tree, change: Callable[[Tree], Tree]) -> Tree:
+    """The tree with each of its parts changed."""
+    match tree:
+        case Member(source, name) if source is not None:
+            return Member(change(source), name)
+        case Call(source, name, arguments):
+            return Call(change(source) if source is not None else None, name, tuple(map(change, arguments)))
+        case Index(source, index):
+            return Index(change(source), change(index))
+        case Binary(operator, left, right):
+            return Binary(operator, change(left), change(right))
+        case Polarity(sign, operand):
+            return Polarity(sign, change(operand))
+        case TypeTest(operator, operand, namespace, name):
+            return TypeTest(operator, change(operand), namespace, name)
+        case _:
+            return tree
+
+
+def _of_resource(tree: Tree) -> Iterator[Tree]:
+    """The conditions in an expression that ask one element of the resource for a value, the same for every item."""
+    match tree:
+        case Binary("=" | "!=", Member(Variable("resource"), _), Literal((str(),))):
+            yield tree
+        case Binary("and" | "or" | "xor" | "implies" | "=" | "!=", left, right):
+            yield from _of_resource(left)
+            yield from _of_resource(right)
+        case Call(source, "not", ()) if source is not None:
+            yield from _of_resource(source)
+
+
+def _from_within(tree: Tree) -> Tree:
+    """A condition of the resource, `%resource.type = 'x'`, as the resource itself is asked it: `type = 'x'`."""
+    match tree:
+        case Binary(operator, Member(_, name), wanted):
+            return Binary(operator, Member(None, name), wanted)
+        case _:
+            return tree
+
+
+def _texts_of(tree: Tree) -> frozenset[str]:
+    """The texts of a union of literals; empty for anything else."""
+    match tree:
+        case Literal((str(text),)):
+            return frozenset({text})
+        case Binary("|", left, right):
+            one, other = _texts_of(left), _texts_of(right)
+            return one | other if one and other else frozenset()
+        case _:
+            return frozenset()
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    try:
+        code = compiled(pattern)
+    except FhirPathError:
+        return _cannot_tell
+
+    def holds(text: str) -> bool:
+        try:
+            return code.found(text)
+        except FhirPathError:
+            raise Unsure from None
+
+    return holds
+
+
+def _cannot_tell(_: str) -> bool:
+    raise Unsure
 
 
 def _presence(steps: tuple[frozenset[str], ...]) -> Answer:

@@ -57,12 +57,14 @@ def check_order(
         ended, last = ended or at == OF_NONE, max(last, at)
 
 
-def check_counts(parts: tuple[Part, ...], slices: list[int | None], place: str, findings: Findings) -> None:
+def check_counts(
+    parts: tuple[Part, ...], slices: list[int | None], parent: Element, name: str, findings: Findings
+) -> None:
     """Find slices that are there too seldom or too often; what cannot be told may be of any."""
     unknown = slices.count(None)
     for number, part in enumerate(parts):
-        count = slices.count(number)
-        if count + unknown < part.rule.min:
-            too_few(findings, place, part.rule.id, part.rule.min, count)
-        if part.rule.max is not None and count > part.rule.max:
-            too_many(findings, place, part.rule.id, part.rule.max, count)
+        count, rule = slices.count(number), part.rule
+        if count + unknown < rule.min:
+            too_few(findings, f"{parent.path()}.{name}", rule.id, rule.min, count)
+        if rule.max is not None and count > rule.max:
+            too_many(findings, f"{parent.path()}.{name}", rule.id, rule.max, count)

@@ -10,13 +10,13 @@ from profiles import narrative
 from profiles.acceptance import Acceptance, Right
 from profiles.binding import right_code
 from profiles.definitions import Definitions, Field, Structure
-from profiles.demand import Demands, Known, is_simple
+from profiles.demand import Demands, Known, is_outermost_extension, is_simple
 from profiles.examination import Examination, type_of
 from profiles.fhirpath.element import Element
 from profiles.fhirpath.model import shape
 from profiles.invariant import invariants, quick
 from profiles.issue import Findings, Issue, TooMany, kind_of
-from profiles.reference import Container, all_referred, resolves, right_reference
+from profiles.reference import Container, agrees, all_referred, resolves, right_reference
 from profiles.shortcut import Unsure
 
 Level = Literal["structure", "base"]
@@ -68,6 +68,8 @@ class Validator:
             right = right_reference(field.targets, right, self._definitions, self._container)
         if is_simple(field):
             right = _without_comparator(right)
+        if is_outermost_extension(field):
+            right = _absolute(right)
         parent = self._definitions.structure(field.path.rpartition(".")[0])
         return _with_answers(right, parent, field)
 
@@ -76,6 +78,8 @@ class Validator:
         found: list[Right] = [quick(invariant, structure.name) for invariant in invariants(structure, structure.name)]
         if structure.name == "Reference":
             found.append(resolves(self._container))
+        elif structure.name == "Bundle.entry":
+            found.append(agrees)
         elif "contained" in structure.fields:
             found.append(all_referred)
         return tuple(found)
@@ -94,6 +98,10 @@ def _with_answers(right: Right, parent: Structure, field: Field) -> Right:
         return lambda value: right(value) and all(one.surely_holds(Element(value, shape(field.type))) for one in found)
     answers = tuple(quick(invariant, field.type) for invariant in found)
     return lambda value: right(value) and all(answer(value) for answer in answers)
+
+
+def _absolute(right: Right) -> Right:
+    return lambda value: ":" in value.get("url", "") and right(value)
 
 
 def _without_comparator(right: Right) -> Right:

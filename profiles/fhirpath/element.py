@@ -3,6 +3,8 @@
 https://hl7.org/fhir/R4/fhirpath.html#1.4.2 and https://hl7.org/fhirpath/N1/#path-selection
 """
 
+import functools
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -68,7 +70,12 @@ class Element:
 
 def _element_name(kind: Shape, name: str) -> str:
     """The element that a JSON property belongs to: value for valueQuantity."""
-    return next((e for e, places in kind.elements.items() if any(place.name == name for place in places)), name)
+    return name if name in kind.elements else _names(kind).get(name, name)
+
+
+@functools.lru_cache(maxsize=1024)
+def _names(kind: Shape) -> dict[str, str]:
+    return {place.name: name for name, places in kind.elements.items() for place in places}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,38 +93,44 @@ def root(resource: dict[str, Any], type_name: str | None = None) -> Element:
 
 def members(element: Element, name: str) -> list[Element]:
     """The elements of this name below one; a choice by its common name (value). Null padding is left out."""
+    kind = element.shape
+    properties = kind.elements.get(name)
     found: list[Element] = []
-    properties = element.shape.elements.get(name)
     if properties is not None:
-        holder = element.extra if element.shape.kind == "primitive-type" else element.value
+        holder = element.extra if kind.kind == "primitive-type" else element.value
         if type(holder) is dict:
             for place in properties:
-                if place.name in holder or place.sibling in holder:
+                if place.name in holder or (place.primitive and place.sibling in holder):
                     _collect(element, holder, place, found)
-    elif not element.shape.known and type(element.value) is dict and name != "resourceType":
+    elif not kind.known and type(element.value) is dict and name != "resourceType":
         _collect(element, element.value, guess(element.value, name), found)
     return found
 
 
 def _collect(parent: Element, holder: dict[str, Any], place: Property, found: list[Element]) -> None:
-    value = holder.get(place.name)
+    name, value = place.name, holder.get(place.name)
     extra = holder.get(place.sibling) if place.primitive else None
-    if type(value) is list or type(extra) is list:
+    kind = None if place.type == "Resource" else shape(place.type)
+    if type(value) is not list and type(extra) is not list:
+        if value is not None or extra is not None:
+            found.append(Element(value, kind or _shape_of(value), extra, parent, name))
+    elif extra is None:
+        found += [
+            Element(one, kind or _shape_of(one), None, parent, name, index)
+            for index, one in enumerate(value or ())
+            if one is not None
+        ]
+    else:
         values: list[Any] = value if type(value) is list else []
         extras: list[Any] = extra if type(extra) is list else []
-        for index in range(max(len(values), len(extras))):
-            one = values[index] if index < len(values) else None
-            more = extras[index] if index < len(extras) else None
+        for index, (one, more) in enumerate(itertools.zip_longest(values, extras)):
             if one is not None or more is not None:
-                found.append(Element(one, _shape_of(one, place), more, parent, place.name, index))
-    elif value is not None or extra is not None:
-        found.append(Element(value, _shape_of(value, place), extra, parent, place.name))
+                found.append(Element(one, kind or _shape_of(one), more, parent, name, index))
 
 
-def _shape_of(value: Any, place: Property) -> Shape:
-    if place.type == "Resource" and type(value) is dict:
-        return shape(str(value.get("resourceType", "Resource")))
-    return shape(place.type)
+def _shape_of(value: Any) -> Shape:
+    """The type of a resource, which it says itself."""
+    return shape(str(value.get("resourceType", "Resource")) if type(value) is dict else "Resource")
 
 
 def guess(holder: dict[str, Any], name: str) -> Property:

@@ -5,129 +5,93 @@ https://hl7.org/fhirpath/N1/#matchesregex--string--boolean
 
 import functools
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from re import _constants as op  # type: ignore[attr-defined]  # no public way to see a pattern's parts
-from re import _parser as parser  # type: ignore[attr-defined]  # likewise
 from typing import Any
 
-from profiles.fhirpath.error import FhirPathError
+from profiles.fhirpath.ambiguity import Ambiguity, Unbounded, ambiguity, parsed
+from profiles.fhirpath.error import FhirPathError, TooCostly
 
+MOST_STEPS = 10_000_000
+"""What matching one text may cost: characters looked at, half a second at most."""
 _MAX_LENGTH = 2_000
-# A repetition of up to this many stays quick even inside another.
-_FEW = 12
-# Enough characters to tell two classes of characters apart.
-_SAMPLE = tuple(range(0x180))
-_CATEGORIES = {op.CATEGORY_DIGIT: str.isdigit, op.CATEGORY_SPACE: str.isspace, op.CATEGORY_WORD: str.isalnum}
-_NEGATED = {
-    op.CATEGORY_NOT_DIGIT: op.CATEGORY_DIGIT,
-    op.CATEGORY_NOT_SPACE: op.CATEGORY_SPACE,
-    op.CATEGORY_NOT_WORD: op.CATEGORY_WORD,
-}
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A regular expression; looking at a text raises TooCostly where it is too long for what the pattern may do with it."""
+
+    pattern: str
+    _code: re.Pattern[str]
+    _whole: Ambiguity
+    _needed: Ambiguity
+    """Without an end that may match nothing, so that no way fails there."""
+    _from_start: bool
+    """Found at the beginning of a text, or nowhere."""
+
+    def found(self, text: str) -> bool:
+        """Whether it matches anywhere in a text."""
+        if self._from_start:
+            _refuse(self._needed.steps(len(text)), text)
+            return self._code.match(text) is not None
+        _refuse((len(text) + 1) * self._needed.steps(len(text)), text)
+        return self._code.search(text) is not None
+
+    def is_all_of(self, text: str) -> bool:
+        """Whether it matches a whole text."""
+        _refuse(self._whole.steps(len(text)), text)
+        return self._code.fullmatch(text) is not None
+
+    def replaced(self, text: str, replacement: Callable[[re.Match[str]], str]) -> str:
+        """The text with every match replaced."""
+        _refuse((len(text) + 1) * self._whole.steps(len(text)), text)
+        return self._code.sub(replacement, text)
 
 
 @functools.lru_cache(maxsize=1024)
-def compiled(pattern: str) -> re.Pattern[str]:
+def compiled(pattern: str) -> Pattern:
     r"""A pattern ready to use, in which a point stands for line ends too.
 
-    Raises FhirPathError for what is no pattern, and for a repetition inside a repetition that may take exponential
-    time: `([0-9]+)*` may, `[0-9]+(\.[0-9]+)*` may not, because each round begins with what it cannot go on with.
+    Raises FhirPathError for what is no pattern, and for one that may take exponential time: `([0-9]+)*` may,
+    `[0-9]+(\.[0-9]+)*` may not, because each round begins with what it cannot go on with.
     """
     if len(pattern) > _MAX_LENGTH:
         raise FhirPathError(f"a regular expression longer than {_MAX_LENGTH} characters")
     try:
         code = re.compile(pattern, re.DOTALL)
-        tree = list(parser.parse(pattern, re.DOTALL))
+        tree = parsed(pattern, re.DOTALL)
+        whole = ambiguity(tree)
+        from_start = _is_bound(tree)
+        while len(tree) and _may_be_nothing(*tree[len(tree) - 1]):
+            del tree[len(tree) - 1]
+            tree.width = None  # it is kept, and was that of the whole
+        return Pattern(pattern, code, whole, ambiguity(tree), from_start or not len(tree))
     except (re.error, RecursionError, OverflowError) as error:
         raise FhirPathError(f"{pattern!r} is no regular expression: {error}") from None
-    if _explosive(tree):
-        raise FhirPathError(f"the regular expression {pattern!r} may take exponential time: it repeats a repetition")
-    return code
+    except Unbounded as reason:
+        raise FhirPathError(f"the regular expression {pattern!r} {reason}") from None
 
 
-def _explosive(tree: list[Any]) -> bool:
-    for operator, argument in tree:
-        for body in _bodies(operator, argument):
-            if _repeats(operator, argument) and _ambiguous(body):
-                return True
-            if _explosive(body):
-                return True
-    return False
+def _refuse(steps: int, text: str) -> None:
+    if steps > MOST_STEPS:
+        raise TooCostly(f"a text of {len(text)} characters is too long for this regular expression")
 
 
-def _repeats(operator: Any, argument: Any) -> bool:
-    return operator in (op.MAX_REPEAT, op.MIN_REPEAT) and int(argument[1]) > _FEW
+def _is_bound(tree: Any) -> bool:
+    """Whether a pattern is found at the beginning of a text or nowhere: it says so, or begins with what matches anything."""
+    if not len(tree):
+        return True
+    operator, argument = tree[0]
+    if operator is op.AT:
+        return argument is op.AT_BEGINNING_STRING or (
+            argument is op.AT_BEGINNING and not tree.state.flags & re.MULTILINE
+        )
+    return _may_be_nothing(operator, argument) and argument[2][0][0] is op.ANY and bool(tree.state.flags & re.DOTALL)
 
 
-def _bodies(operator: Any, argument: Any) -> list[list[Any]]:
-    """The sequences inside one part of a pattern."""
-    match operator:
-        case op.MAX_REPEAT | op.MIN_REPEAT:
-            return [list(argument[2])]
-        case op.SUBPATTERN:
-            return [list(argument[-1])]
-        case op.BRANCH:
-            return [list(branch) for branch in argument[1]]
-        case op.ASSERT | op.ASSERT_NOT:
-            return [list(argument[1])]
-        case _:
-            return []
-
-
-def _ambiguous(body: list[Any]) -> bool:
-    """Whether a repeated sequence holds repetitions, with no character at either end that keeps its rounds apart."""
-    while len(body) == 1 and body[0][0] is op.SUBPATTERN:
-        body = list(body[0][1][-1])
-    repeated = list(_repetitions(body))
-    if not repeated:
+def _may_be_nothing(operator: Any, argument: Any) -> bool:
+    """Whether a part is a repetition, without least number or end, of one character."""
+    if operator not in (op.MAX_REPEAT, op.MIN_REPEAT) or argument[0] > 0 or argument[1] is not op.MAXREPEAT:
         return False
-    inside = [_inside(one) for one in repeated]
-    for end in (_characters(*body[0]), _characters(*body[-1])):
-        if end is not None and all(inner is not None and not inner & end for inner in inside):
-            return False
-    return True
-
-
-def _repetitions(body: list[Any]) -> list[list[Any]]:
-    found = []
-    for operator, argument in body:
-        for inner in _bodies(operator, argument):
-            if _repeats(operator, argument):
-                found.append(inner)
-            found.extend(_repetitions(inner))
-    return found
-
-
-def _inside(body: list[Any]) -> set[int] | None:
-    """The characters of a repetition of single characters; None for one of something longer."""
-    return _characters(*body[0]) if len(body) == 1 else None
-
-
-def _characters(operator: Any, argument: Any) -> set[int] | None:
-    """Which characters of the sample a part that stands for one character matches; None for another part."""
-    match operator:
-        case op.LITERAL:
-            return {argument}
-        case op.NOT_LITERAL:
-            return set(_SAMPLE) - {argument}
-        case op.ANY:
-            return set(_SAMPLE)
-        case op.IN:
-            negated = argument[0][0] is op.NEGATE
-            matched = set[int]().union(*(_class(*part) for part in argument))
-            return set(_SAMPLE) - matched if negated else matched
-        case _:
-            return None
-
-
-def _class(operator: Any, argument: Any) -> set[int]:
-    match operator:
-        case op.LITERAL:
-            return {argument}
-        case op.RANGE:
-            return set(range(argument[0], min(argument[1], _SAMPLE[-1]) + 1))
-        case op.CATEGORY if argument in _NEGATED:
-            return set(_SAMPLE) - _class(operator, _NEGATED[argument])
-        case op.CATEGORY:
-            word = {ord("_")} if argument is op.CATEGORY_WORD else set()
-            return word | {code for code in _SAMPLE if _CATEGORIES[argument](chr(code))}
-        case _:
-            return set()
+    return len(argument[2]) == 1 and argument[2][0][0] in (op.ANY, op.IN, op.LITERAL, op.NOT_LITERAL)

@@ -87,6 +87,7 @@ OBSERVATION: dict[str, Any] = {
     "code": {"coding": [CODING]},
     "subject": {"reference": "#p"},
     "performer": [{"reference": "Practitioner/1"}],
+    "device": {"reference": "urn:uuid:0b2dd65a-54ac-4a3b-9c5e-5f6e7c3b1f01"},
     "valueQuantity": {"value": 1},
 }
 
@@ -111,7 +112,10 @@ OBSERVATION: dict[str, Any] = {
         ([Extension("http://example.org/e"), Child("value")], Fixed("x"), True),
         ([Child("subject"), Resolve(), Child("gender")], Fixed("female"), True),
         ([Child("subject"), Resolve()], Typed(("Group",)), False),
-        ([Child("performer"), Resolve()], Typed(("Practitioner",)), None),
+        ([Child("performer"), Resolve()], Typed(("Practitioner",)), True),
+        ([Child("performer"), Resolve()], Typed(("Organization",)), False),
+        ([Child("performer"), Resolve(), Child("gender")], Fixed("female"), None),
+        ([Child("device"), Resolve()], Typed(("Device",)), None),
         ([Child("subject"), Resolve()], Conforming(("known",)), True),
         ([Child("subject"), Resolve()], Conforming(("unknown",)), None),
     ],

@@ -254,7 +254,7 @@ def test_the_command_says_what_it_did(tmp_path: Path, monkeypatch: pytest.Monkey
     assert said("install", str(source)).startswith("example.one#1.0.0: is installed already")
     assert said("pin", "example.one", "1.0.0") == "example.one is pinned to 1.0.0\n"
     assert said("list") == "example.one#1.0.0 (pinned) Example; lacks example.two#2.0.0\n"
-    assert "1 profiles of 1 packages compiled" in said("check")
+    assert "9 profiles of 2 packages compiled" in said("check")  # with MediConnect's own
     assert said("remove", "example.one", "1.0.0") == "example.one#1.0.0 is removed\n"
     assert said("list") == ""
     assert "no such file" in said("install", str(tmp_path / "nowhere"), code=1)

@@ -4,6 +4,7 @@ import itertools
 import json
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -130,6 +131,7 @@ def test_a_depth_bomb_is_refused(level):
     ("keys", "value"),
     [
         (("name", 0, "_given"), [None, {"id": "g2"}]),
+        (("name", 0, "_given"), [{"id": "g1"}]),
         (("name", 0), {"given": ["Quilla", None], "_given": [None, {"extension": [{"url": "http://example.org/x", "valueCode": "x"}]}]}),
         (("name", 0), {"_given": [{"extension": [{"url": "http://example.org/x", "valueCode": "x"}]}]}),
         (("_gender",), {"id": "g"}),
@@ -284,3 +286,49 @@ def test_no_json_makes_it_raise_and_what_is_recognized_at_once_has_no_issues(res
         if isinstance(resource, dict) and VALIDATOR._is_right(resource, level):
             assert VALIDATOR._examine(resource, level) == []
     assert resource == before
+
+
+Json = dict[str, Any]
+
+
+def patient_with_contained(count: int, reference: str) -> Json:
+    return {
+        "resourceType": "Patient",
+        "contained": [{"resourceType": "Practitioner", "id": f"a{n}", "active": True} for n in range(count)],
+        "generalPractitioner": [{"reference": f"{reference}{n}"} for n in range(count)],
+    }
+
+
+def large(kind: str, count: int) -> Json:
+    """A resource of so many elements that makes the most work."""
+    match kind:
+        case "names":
+            return {"resourceType": "Patient", "name": [{"given": ["a", "b"], "family": "x"}] * (count // 4), "bad": 1}
+        case "extensions":
+            return {"resourceType": "Patient", "extension": [{"url": "x:y", "valueCode": "a"}] * (count // 3), "bad": 1}
+        case "unknown elements":
+            return {"resourceType": "Patient", **{f"nam{n}": 1 for n in range(count)}}
+        case "references":
+            return patient_with_contained(count // 6, "#b")
+        case "entries":
+            entry = {"fullUrl": "urn:uuid:1", "resource": {"resourceType": "Patient", "active": True}}
+            return {"resourceType": "Bundle", "type": "collection", "entry": [entry] * (count // 5)}
+        case "items":
+            items = [{"linkId": "1", "type": "string", "text": "a"} for _ in range(count // 4)]
+            return {"resourceType": "Questionnaire", "status": "active", "item": items}
+        case _:
+            codes = [{"code": f"x{n}", "display": "a"} for n in range(count // 3)]
+            concepts = {"status": "active", "content": "complete", "concept": codes}
+            return {"resourceType": "CodeSystem", **concepts, "bad": 1}
+
+
+@pytest.mark.parametrize(
+    "kind", ["names", "extensions", "unknown elements", "references", "entries", "items", "concepts"]
+)
+def test_a_large_resource_takes_time_by_its_size(kind: str) -> None:
+    VALIDATOR.validate(large(kind, 100))
+    resource = large(kind, 20_000)
+    begun = time.process_time()
+    assert 1 <= len(VALIDATOR.validate(resource)) <= LIMIT + 1
+    # 5 to 20 us an element; the rest is room for a busy machine, and far from what grows by the square.
+    assert time.process_time() - begun < 2.0

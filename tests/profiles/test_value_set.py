@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from profiles.definitions import r4
-from profiles.value_set import Code, expand
+from profiles.value_set import Code, UnknownCodes, codes_of, expand, is_whole, subsumed
 
 ANIMALS = {
     "resourceType": "CodeSystem",
@@ -137,3 +137,71 @@ def test_hierarchies_of_version_3_are_followed(name: str, code: str) -> None:
     found = r4().codes(f"http://terminology.hl7.org/ValueSet/{name}")
     assert found is not None
     assert (f"http://terminology.hl7.org/CodeSystem/{name}", code) in found
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nowhere", "the value set nowhere is not at hand"),
+        ("it", "the code system absent is not at hand with all its codes"),
+        ("empty", "says neither how it is composed nor all its codes"),
+    ],
+)
+def test_what_is_missing_is_said(url: str, said: str) -> None:
+    sets: dict[str, dict[str, Any]] = {"it": {"compose": {"include": [{"system": "absent"}]}}, "empty": {}}
+    with pytest.raises(UnknownCodes, match=said):
+        codes_of(url, sets.get, SYSTEMS.get)
+
+
+def test_a_code_system_is_taken_in_the_version_that_is_stated_where_that_is_at_hand() -> None:
+    systems = {
+        "s": {"content": "complete", "concept": [{"code": "new"}]},
+        "s|1": {"content": "complete", "concept": [{"code": "old"}]},
+    }
+    for version, expected in (("1", "old"), ("2", "new")):
+        sets = {"it": {"compose": {"include": [{"system": "s", "version": version}]}}}
+        assert expand("it", sets.get, systems.get) == {("s", expected)}
+
+
+CONTAINS = [{"system": "s", "code": "a", "contains": [{"system": "s", "code": "b"}]}]
+
+
+@pytest.mark.parametrize(
+    ("expansion", "whole"),
+    [
+        ({"contains": CONTAINS}, True),
+        ({"contains": CONTAINS, "total": 2, "offset": 0}, True),
+        ({"contains": CONTAINS, "total": 3}, False),
+        ({"contains": CONTAINS, "total": 2, "offset": 2}, False),
+        ({"contains": []}, False),
+        ({}, False),
+        (None, False),
+        ({"contains": CONTAINS, "extension": [{"url": "http://hl7.org/fhir/StructureDefinition/valueset-toocostly"}]}, False),
+    ],
+)  # fmt: skip
+def test_an_expansion_says_whether_it_is_whole(expansion: Any, whole: bool) -> None:
+    assert is_whole(expansion) is whole
+
+
+@pytest.mark.parametrize(
+    ("code", "below", "above"),
+    [
+        ("mammal", "mammal dog whale", "mammal"),
+        ("dog", "dog", "dog mammal"),
+        ("bird", "bird hen duck", "bird"),
+        ("hen", "hen", "hen bird"),
+        ("duck", "duck", "duck bird"),
+        ("unicorn", "unicorn", "unicorn"),
+    ],
+)
+def test_a_code_subsumes_what_is_under_it_and_itself(code: str, below: str, above: str) -> None:
+    assert subsumed("animals", ANIMALS, code, up=False) == set(below.split())
+    assert subsumed("animals", ANIMALS, code, up=True) == set(above.split())
+
+
+@pytest.mark.parametrize(
+    "definition", [None, SYSTEMS["part"], SYSTEMS["absent"], {**ANIMALS, "hierarchyMeaning": "part-of"}]
+)
+def test_a_hierarchy_that_cannot_be_told_is_none(definition: dict[str, Any] | None) -> None:
+    with pytest.raises(UnknownCodes):
+        subsumed("animals", definition, "dog", up=True)

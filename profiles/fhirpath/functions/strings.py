@@ -95,12 +95,12 @@ def replace(text: str, pattern: Any, substitution: Any) -> Items:
 @of_text("matches", 1)
 def matches(text: str, pattern: Any) -> Items:
     """Whether the pattern is found anywhere in the text; a point stands for line ends too."""
-    return boolean(compiled(_string(pattern, "matches")).search(text) is not None)
+    return boolean(compiled(_string(pattern, "matches")).found(text))
 
 
 @of_text("matchesFull", 1)
 def matches_full(text: str, pattern: Any) -> Items:
-    return boolean(compiled(_string(pattern, "matchesFull")).fullmatch(text) is not None)
+    return boolean(compiled(_string(pattern, "matchesFull")).is_all_of(text))
 
 
 @of_text("replaceMatches", 2)
@@ -116,7 +116,7 @@ def replace_matches(text: str, pattern: Any, substitution: Any) -> Items:
         return "".join(literal + value for literal, value in zip(parts[::2], found, strict=True))
 
     try:
-        return [bounded(compiled(_string(pattern, "replaceMatches")).sub(one_match, text))]
+        return [bounded(compiled(_string(pattern, "replaceMatches")).replaced(text, one_match))]
     except IndexError:
         raise FhirPathError(f"the pattern has no such group: {substitution}") from None
 
@@ -148,7 +148,7 @@ _DECODE: dict[str, Callable[[bytes], bytes]] = {
 
 @of_text("encode", 1)
 def encode(text: str, form: Any) -> Items:
-    return [_ENCODE[form](text.encode()).decode()] if form in _ENCODE else EMPTY
+    return [bounded(_ENCODE[form](text.encode()).decode())] if form in _ENCODE else EMPTY
 
 
 @of_text("decode", 1)
@@ -165,9 +165,9 @@ def decode(text: str, form: Any) -> Items:
 def escape(text: str, target: Any) -> Items:
     match target:
         case "html":
-            return [html.escape(text)]
+            return [bounded(html.escape(text))]
         case "json":
-            return [json.dumps(text, ensure_ascii=False)[1:-1]]
+            return [bounded(json.dumps(text, ensure_ascii=False)[1:-1])]
         case _:
             return EMPTY
 

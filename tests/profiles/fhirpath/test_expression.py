@@ -234,3 +234,18 @@ def test_variables_are_given_by_name() -> None:
 
 def test_an_expression_is_compiled_once() -> None:
     assert compile_expression("Patient.name") is compile_expression("Patient.name")
+
+
+def test_an_evaluation_has_a_limit_of_its_own_unless_it_is_told_otherwise():
+    bundle = {"resourceType": "Bundle", "entry": [{"fullUrl": f"urn:uuid:{n}"} for n in range(1_100)]}
+    often = compile_expression("entry.all(%resource.entry.all(fullUrl.exists()))")
+    with pytest.raises(TooCostly):
+        often.evaluate(bundle)
+    assert often.evaluate(bundle | {"entry": bundle["entry"][:20]}, limit=None) == [True]
+
+
+@pytest.mark.parametrize("form", ["hex", "base64", "urlbase64"])
+def test_a_text_does_not_grow_without_end_by_being_encoded(form: str):
+    again = f".encode('{form}')" * 60
+    with pytest.raises(TooCostly):
+        compile_expression(f"'abcdefgh'{again}").evaluate(PATIENT)
