@@ -25,7 +25,7 @@ FILLING = frozenset(("import", "parity", "growth"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the chosen workloads; 0, or 1 where there were errors and 2 where nothing could be measured."""
+    """Runs the chosen workloads; 0, or 1 where there were errors or bad plans, and 2 where nothing could be measured."""
     given = parser().parse_args(arguments)
     try:
         run, mode = uvloop.run(measured(given))
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.record:
         report.record(run, found)
         print(f"tables written to {report.PAGE}")
-    return 1 if any(row.errors for row in run.rows) else 0
+    return 1 if any(row.errors for row in run.rows) or any(plan.amiss for plan in run.plans) else 0
 
 
 def parser() -> argparse.ArgumentParser:

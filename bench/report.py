@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.explain import Explained
+from bench.explain import Explained, worst
 from bench.growth import Growth
 from bench.measurement import Figures, Measurement
 from bench.server import RESULTS
-from bench.targets import GOALS, Goal, missed
+from bench.targets import GOALS, MIX_P50, SHAPE_CLIENTS, SHAPE_P95, Goal, missed
 from bench.workloads import Run
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
@@ -143,14 +143,28 @@ def remarks(run: Run) -> list[str]:
     found += [
         f"Seq Scan over {', '.join(plan.scanned)}: {plan.path} ({plan.part})" for plan in run.plans if plan.scanned
     ]
+    found += [f"no plan: {plan.path} ({plan.part}): {plan.plan[:200]}" for plan in run.plans if plan.milliseconds < 0]
     slow = [plan for plan in run.plans if plan.milliseconds > SLOW or plan.pages > PAGES]
     found += [f"slow: {_plan(plan)}" for plan in sorted(slow, key=lambda plan: -plan.milliseconds)]
     found += [f"grows: {_growth(one)}" for one in run.growth if one.degrades]
+    found += [f"above target: {text}" for row in run.rows if row.clients == SHAPE_CLIENTS for text in _too_slow(row)]
     for row in run.rows:
         goal = GOALS.get((row.workload, row.name, row.clients), Goal())
         if short := missed(goal, row.rate, row.cpu_ms, row.of_floor):
             found.append(f"below target: {row.name}, {row.clients} clients: {', '.join(short)}")
     return list(dict.fromkeys(found))
+
+
+def _too_slow(row: Measurement) -> list[str]:
+    """The shapes whose p95, and the mix whose p50, is above its target."""
+    match row.workload:
+        case "search":
+            shapes = row.labels.items()
+            return [f"{name}: p95 {f.p95:.1f} ms of {SHAPE_P95:.0f} ms" for name, f in shapes if f.p95 > SHAPE_P95]
+        case "mix" if row.all.p50 > MIX_P50:
+            return [f"{row.name}: p50 {row.all.p50:.1f} ms of {MIX_P50:.0f} ms"]
+        case _:
+            return []
 
 
 def _plan(plan: Explained) -> str:
@@ -159,19 +173,23 @@ def _plan(plan: Explained) -> str:
 
 def _growth(one: Growth) -> str:
     return (
-        f"{one.before.path}: {one.before.p50 * 1000:.1f} -> {one.after.p50 * 1000:.1f} ms, "
+        f"{one.before.path}: {one.before.seconds * 1000:.1f} -> {one.after.seconds * 1000:.1f} ms, "
         f"{one.before.entries} -> {one.after.entries} on the page, {one.before.matches} -> {one.after.matches} in all"
     )
 
 
 def record(run: Run, found: dict[str, Any], page: Path = PAGE) -> None:
     """Writes the tables of docs/performance.md anew, between its markers."""
-    text = page.read_text(encoding="utf-8")
-    head, _, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not end:
-        raise ValueError(f"{page} lacks the markers {BEGIN} and {END}")
-    page.write_text(f"{head}{BEGIN}\n\n{tables(run, found)}\n\n{END}{tail}", encoding="utf-8")
+    between(page, BEGIN, END, tables(run, found))
+
+
+def between(page: Path, begin: str, end: str, tables: str) -> None:
+    """Writes tables into a page, in place of what stands between two markers. Raises ValueError where it lacks them."""
+    head, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, marker, tail = rest.partition(end)
+    if not marker:
+        raise ValueError(f"{page} lacks the markers {begin} and {end}")
+    page.write_text(f"{head}{begin}\n\n{tables}\n\n{end}{tail}", encoding="utf-8")
 
 
 def tables(run: Run, found: dict[str, Any]) -> str:
@@ -245,7 +263,7 @@ def _goal(rate: float, cpu_ms: float, of_floor: float) -> str:
 def _shapes(rows: Sequence[Measurement], run: Run) -> str:
     """A line for each shape: p50 and p95 at each number of clients."""
     names = dict.fromkeys(name for row in rows for name in row.labels)
-    plans = {plan.shape: plan for plan in run.plans if plan.part == "page"}
+    plans = {plan.shape: plan for plan in worst(run.plans) if plan.part == "page"}
     head = ("shape", *(f"{row.clients} clients: p50 / p95 ms" for row in rows), "database: ms, pages")
     lines = [
         (
@@ -259,11 +277,14 @@ def _shapes(rows: Sequence[Measurement], run: Run) -> str:
 
 
 def _grown(growth: Sequence[Growth]) -> str:
-    head = ("search", "matches, 1x", "matches, 10x", "p50 ms, 1x", "p50 ms, 10x", "times", "degrades")
+    head = (
+        "search", "on the page", "matches", "ms, 1x", "ms, 10x", "times", "pages of the database", "degrades",
+    )  # fmt: skip
     lines = [
         (
-            f"`{one.before.path}`", str(one.before.matches), str(one.after.matches), f"{one.before.p50 * 1000:.2f}",
-            f"{one.after.p50 * 1000:.2f}", f"{one.slower:.1f}", "yes" if one.degrades else "",
+            f"`{one.before.path}`", f"{one.before.entries} → {one.after.entries}",
+            f"{one.before.matches} → {one.after.matches}", f"{one.before.seconds * 1000:.2f}", f"{one.after.seconds * 1000:.2f}",
+            f"{one.slower:.1f}", f"{one.before.pages} → {one.after.pages}", "yes" if one.degrades else "",
         )
         for one in growth
     ]  # fmt: skip

@@ -35,6 +35,10 @@ GOALS: dict[tuple[str, str, int], Goal] = {
 }
 
 
+SHAPE_CLIENTS, SHAPE_P95, MIX_P50 = 16, 25.0, 10.0
+"""At so many clients, most milliseconds: of each shape's p95 in the search workload, of the p50 over the mix."""
+
+
 def missed(goal: Goal, rate: float, cpu_ms: float, of_floor: float) -> list[str]:
     """In words, what does not reach the goal; a figure that was not measured (0) misses nothing."""
     found: list[str] = []

@@ -21,6 +21,7 @@ from bench.server import Server, data_directory, started
 from bench.shapes import MIX_OF_30, SETS_OF_24, Shape
 
 TOO_LONG = 3600.0
+EXPLAINED = 8  # instances of a shape; each prefix and modifier may have a plan of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +162,18 @@ async def mixed(run: Run) -> None:
 
 
 async def explained(run: Run) -> None:
-    """The plans of what was tried; only where the database is known."""
-    if not run.tried:
-        for shapes in (SETS_OF_24, MIX_OF_30):
-            run.tried += await search.tried(run.server.target, shapes, run.pools, run.options.seed)
-    if run.server.url:
-        run.plans = await explain.plans(run.server.url, run.tried)
+    """The plans of some instances of every shape; only where the database is known."""
+    if run.server.url is None:
+        return
+    instances = search.drawn((*SETS_OF_24, *MIX_OF_30), run.pools, run.options.seed)
+    asked = [
+        search.Tried(shape.name, path, 0, "")
+        for shape, paths in instances.items()
+        for path in list(dict.fromkeys(paths))[:EXPLAINED]
+    ]
+    run.plans = await explain.plans(run.server.url, asked)
+    for one in explain.worst(run.plans):
+        run.tell(f"explain: {one.milliseconds:6.1f} ms {one.pages:6} pages  {one.path} ({one.part})")
 
 
 async def visited(run: Run) -> None:
@@ -212,13 +219,13 @@ async def grown(run: Run) -> None:
         for shapes in (SETS_OF_24, MIX_OF_30):
             found = await search.tried(server.target, shapes, inner.pools, options.seed)
             inner.tried += [one for one in found if one.path and not one.fault]
-        before = await growth.timed(server.target, inner.tried)
+        before = await growth.timed(server.target, inner.tried, await _planned(inner))
         run.tell(f"growth: loading {growth.FACTOR - 1} copies of them")
         for copy in data.copies(small, growth.FACTOR - 1):
             await imports.loaded(server.target, copy.first)
             await _filled(inner, copy.rest)
         await settled(inner)
-        run.growth = growth.compared(before, await growth.timed(server.target, inner.tried))
+        run.growth = growth.compared(before, await growth.timed(server.target, inner.tried, await _planned(inner)))
     run.tell(f"growth: {len(run.growth)} searches, {sum(one.degrades for one in run.growth)} degrade")
     run.notes["growth"] = {"resources": small.entries, "times": growth.FACTOR}
 
@@ -264,6 +271,10 @@ async def _filled(run: Run, loads: Iterable[data.Load]) -> None:
     await trial.stretch(run.server.meter.cpu, TOO_LONG)
     if trial.samples.wrong:
         raise imports.NotLoaded(str(trial.samples.wrong.most_common(1)))
+
+
+async def _planned(run: Run) -> list[explain.Explained]:
+    return await explain.plans(run.server.url, run.tried) if run.server.url else []
 
 
 def _vacuum(url: str) -> None:

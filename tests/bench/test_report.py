@@ -64,6 +64,7 @@ def test_remarks_tell_what_a_reader_must_not_miss():
         "wrong: Patient?a=1: 400 no",
         "parity: counts: 1 of 2",
         "Seq Scan over index_date: Patient?b=1 (page)",
+        "no plan: Patient?c=1 (page): Limit",
         "slow: 100 ms, 0 pages: Patient?b=1 (page)",
         "2010 pages: Patient?c=1 (page)",
         "grows: Patient?b=1: 1.0 -> 30.0 ms",
@@ -71,6 +72,24 @@ def test_remarks_tell_what_a_reader_must_not_miss():
     ):
         assert part in text
     assert text.count("Seq Scan") == 1
+
+
+@pytest.mark.parametrize(
+    ("workload", "milliseconds", "told"),
+    [
+        ("search", 30, "above target: Patient?a=b: p95 30.0 ms of 25 ms"),
+        ("search", 20, ""),
+        ("mix", 20, "above target: x: p50 20.0 ms of 10 ms"),
+        ("mix", 9, ""),
+        ("read", 30, ""),
+    ],
+)
+def test_a_shape_that_takes_too_long_is_told(workload, milliseconds, told):
+    samples = Samples(seconds=1.0)
+    for _ in range(10):
+        samples.add("Patient?a=b", milliseconds / 1000, "")
+    found = remarks(run(measurement(workload, "x", 16, samples, Memory())))
+    assert [one for one in found if one.startswith("above")] == ([told] if told else [])
 
 
 @pytest.mark.parametrize(
@@ -114,10 +133,10 @@ def test_a_page_without_markers_is_left_alone(tmp_path):
 def test_the_tables_are_whole_and_escape_what_would_end_a_cell():
     found = run(row(workload="search", name="24 shapes"))
     found.checks = [Check("counts", True, "5 resources")]
-    found.growth = [Growth(Timed("b", "Patient?b=x|1", 0.001, 3, 3), Timed("b", "Patient?b=x|1", 0.03, 3, 30))]
+    found.growth = [Growth(Timed("b", "Patient?b=x|1", 0.001, 3, 3, 40), Timed("b", "Patient?b=x|1", 0.03, 3, 30, 400))]
     found.notes = {"disk": {"bytes": 600, "on disk": 2000}}
     text = tables(found, document(found, "full"))
-    for part in ("`Patient?a=b\\|c`", "`Patient?b=x\\|1`", "5 resources", "600 bytes takes 2000 bytes"):
+    for part in ("`Patient?a=b\\|c`", "`Patient?b=x\\|1`", "5 resources", "600 bytes takes 2000 bytes", "40 → 400"):
         assert part in text
     for block in text.split("\n\n"):
         lines = [line.replace("\\|", "") for line in block.splitlines() if line.startswith("|")]
