@@ -10,8 +10,10 @@ from fhir_server.search.condition import AND, RESOURCE, Found, Scope, conditions
 from fhir_server.search.fragment import Fragment, join, sql
 from fhir_server.search.keyset import Column, behind, columns_of, in_order, joined
 from fhir_server.search.order import Key, keys_of
-from fhir_server.search.query import Query
+from fhir_server.search.parameter import Parameter
+from fhir_server.search.query import Clause, Query
 
+MOST_SETTLED = 4  # keys: each number of them is a statement of its own, and a connection keeps only so many
 # What of each resource goes out, looked up for the rows of the page only.
 _CONTENT: LiteralString = (
     ") p CROSS JOIN LATERAL (SELECT r.type, r.id, v.content FROM resource r"
@@ -22,6 +24,24 @@ _IDENTITY: LiteralString = (
     ") p CROSS JOIN LATERAL (SELECT r.type, r.id FROM resource r"
     " WHERE r.tenant = %s AND r.pk = p.pk AND NOT r.deleted OFFSET 0) c ORDER BY p.pk"
 )
+
+
+def is_settled(query: Query) -> bool:
+    """Whether one plan is the best for a query whatever its values are, so that it need not be made each time.
+
+    So it is where the keys of one parameter are all that is asked, for they are in the order of the page.
+    """
+    if query.sort:
+        return False
+    match query.terms:
+        case ():
+            return len(query.types) == 1
+        case (Clause(parameter=Parameter(type="token", paths=paths), modifier=None, values=values, negated=False),):
+            return len(values) * len(paths) <= MOST_SETTLED
+        case (Clause(parameter=Parameter(type="reference"), modifier=None, values=values, negated=False),):
+            return len(values) == 1
+        case _:
+            return False
 
 
 class Compiler:
@@ -112,7 +132,7 @@ class Compiler:
         source = sql("(") + (first.rows if sets or first.merged is None else first.merged) + sql(") d")
         if any(key.column for key in keys) or any(looks(term) for term in query.terms):
             source = source + sql(RESOURCE, self.scope.tenant)
-        held = conditions(self.scope, query.types, query.terms)
+        held = conditions(self.scope.among(query.terms), query.types, query.terms)
         return Found(source + joined(keys), held + sql(AND) + first.foremost(), repeats=True)
 
     def _missing(self, query: Query, keys: Sequence[Key]) -> Found:

@@ -6,11 +6,12 @@ A *branch* is a `SELECT pk FROM index_…`; a term's branches together are the s
 current resources of the tenant, so a set needs no look at the table of resources.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, LiteralString
 
-from fhir_server.search import text
+from fhir_server.search import local_reference, text
 from fhir_server.search.fragment import Fragment, join, sql
 from fhir_server.search.index import COLUMNS, missing_keys
 from fhir_server.search.key import key, reference_key
@@ -29,7 +30,7 @@ from fhir_server.search.query import (
     Within,
     Words,
 )
-from fhir_server.search.types import BY_TYPE, date, token
+from fhir_server.search.types import BY_TYPE, composite, date, number, quantity, string, token
 
 AND: LiteralString = " AND "
 UNION: LiteralString = " UNION ALL "
@@ -40,23 +41,48 @@ MOST_MERGED = 16
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose resources are searched, and the numbers of the resource types."""
+    """Whose resources are searched, and the numbers of the resource types.
+
+    `narrow`: conditions are asked of a few resources, and better for each of them than of all that there are.
+    """
 
     tenant: int
     codes: Mapping[str, int]
+    narrow: bool = False
+
+    def among(self, terms: Sequence[Term]) -> "Scope":
+        """The same for terms that must all hold."""
+        return replace(self, narrow=any(narrows(term) for term in terms))
+
+
+def narrows(term: Term) -> bool:
+    """Whether a term by experience holds for a few resources only: those of one patient, those with these ids."""
+    match term:
+        case Clause(parameter=Parameter(code="_id"), negated=False) | Within() | Listed():
+            return True
+        case Clause(parameter=Parameter(type="reference" | "uri"), negated=False):
+            return True
+        case Either(terms=terms):
+            return all(narrows(one) for one in terms)
+        case Every(terms=terms):
+            return any(narrows(one) for one in terms)
+        case _:
+            return False
 
 
 @dataclass(frozen=True, slots=True)
 class Set:
     """What a term finds, as branches. `unique`: no pk comes twice. `bound`: all of them are of the types searched for.
 
-    `rank` says how much a set narrows by experience, 0 most: the first of the narrowest leads.
+    `rank` says how much a set narrows by experience, 0 most: the first of the narrowest leads. `probe` gives the same
+    set, written to be asked for one resource after another, where that differs from reading it as a whole.
     """
 
     branches: tuple[Fragment, ...]
     unique: bool = False
     bound: bool = False
     rank: int = 5
+    probe: Callable[[], Fragment] | None = None
 
     def bag(self) -> Fragment:
         """All rows, in no order, a pk perhaps twice."""
@@ -78,18 +104,20 @@ def set_of(scope: Scope, types: Sequence[str], term: Term) -> Set | None:
         case Clause(negated=False):
             return _clause(scope, types, term)
         case Chain():
-            return Set(
-                tuple(_chain(scope, term.parameter, kind, inner) for kind, inner in term.targets), bound=True, rank=2
-            )
+            whole, each = partial(_chains, scope, term, _AT_ONCE), partial(_chains, scope, term, _EACH)
+            local = tuple(_inside_chain(scope, types, term))
+            return Set((*whole(), *local), bound=True, rank=2, probe=lambda: join(UNION, (*each(), *local)))
         case Has():
-            return Set((_has(scope, types, term),), rank=2)
+            probe = partial(_has, scope, types, term, _HAD)
+            return Set((_has(scope, types, term, _HAVING),), bound=bool(types), rank=2, probe=probe)
         case Within():
             return Set(_within(scope, term), rank=1)
         case Listed():
-            return Set((_listed(scope, types, term),), rank=1)
+            return Set((_listed(scope, types, term),), bound=bool(types), rank=1)
         case Words():
             found = [text.condition(one, types, scope.tenant, narrative=term.narrative) for one in term.texts]
-            return Set(tuple(found), unique=len(found) == 1, bound=bool(types), rank=3)
+            # Not bound, though each vector has its type: the index in the order of pk has the resources of all types.
+            return Set(tuple(found), unique=len(found) == 1, rank=3)
         case Spelled():
             return Set(tuple(_spelled(scope, term)), bound=True, rank=3)
         case Either(terms=terms):
@@ -113,6 +141,7 @@ _RANKS = {"reference": 0, "uri": 1, "string": 3, "token": 3, "number": 4, "quant
 def _clause(scope: Scope, types: Sequence[str], term: Clause) -> Set | None:
     parameter, modifier, tenant = term.parameter, term.modifier, scope.tenant
     rank = _RANKS.get(parameter.type, 5)
+    paths = partial(_by_path, parameter, modifier, term.values, tenant)
     match parameter:
         case Parameter(code="_id"):
             return Set(
@@ -127,7 +156,26 @@ def _clause(scope: Scope, types: Sequence[str], term: Clause) -> Set | None:
             targets = [reference_key(tenant, one) for value in term.values for one in value.targets]
             branches = _reference_branches(dict.fromkeys(targets), reference_keys(parameter, tenant))
             return Set(branches, unique=len(branches) == 1, bound=True, rank=rank)
-    return Set(tuple(_by_path(parameter, modifier, term.values, tenant)), bound=True, rank=rank)
+        case Parameter(type="string") if modifier in ("contains", "text"):
+            walks = tuple(string.walked(parameter, modifier, value, tenant) for value in term.values)
+            return Set(walks, bound=True, rank=rank, probe=lambda: join(UNION, paths()))
+        case Parameter(type="number" | "quantity" | "composite"):
+            ranges = tuple(_ranges(parameter, term.values, tenant))
+            return Set(ranges, bound=True, rank=rank, probe=lambda: join(UNION, paths()))
+    return Set(tuple(paths()), bound=True, rank=rank)
+
+
+def _ranges(parameter: Parameter, values: Sequence[Any], tenant: int) -> list[Fragment]:
+    found: list[Fragment] = []
+    for value in values:
+        match parameter.type:
+            case "number":
+                found += number.ranges(parameter, value, tenant)
+            case "quantity":
+                found += quantity.ranges(parameter, value, tenant)
+            case _:
+                found += composite.ranges(parameter, value, tenant)
+    return found
 
 
 def _by_path(parameter: Parameter, modifier: str | None, values: Sequence[Any], tenant: int) -> list[Fragment]:
@@ -172,19 +220,45 @@ def _reference_branches(targets: Mapping[int, None], keys: Sequence[int]) -> tup
     )
 
 
-def _chain(scope: Scope, parameter: Parameter, target: str, inner: Term) -> Fragment:
+# The targets of a chain: found as a whole before the references to them, of which the planner believes that hardly any
+# leads there; or for one resource after another.
+_AT_ONCE: LiteralString = ") OFFSET 0"
+_EACH: LiteralString = ")"
+
+
+def _chains(scope: Scope, term: Chain, end: LiteralString) -> tuple[Fragment, ...]:
+    return tuple(_chain(scope, term.parameter, kind, inner, end) for kind, inner in term.targets)
+
+
+def _chain(scope: Scope, parameter: Parameter, target: str, inner: Term, end: LiteralString) -> Fragment:
     return (
-        sql("SELECT x.pk FROM index_reference x JOIN resource t ON t.reference = x.target AND NOT t.deleted")
-        + sql(" WHERE x.key = ANY(%s::int8[]) AND t.tenant = %s", reference_keys(parameter, scope.tenant), scope.tenant)
-        + sql(" AND t.pk IN (") + inside(scope, target, inner) + sql(")")
+        sql("SELECT x.pk FROM (SELECT t.reference FROM resource t WHERE NOT t.deleted AND t.tenant = %s AND t.pk IN (", scope.tenant)
+        + inside(scope, target, inner) + sql(end)
+        + sql(") t JOIN index_reference x ON x.target = t.reference")
+        + sql(" WHERE x.key = ANY(%s::int8[])", reference_keys(parameter, scope.tenant))
     )  # fmt: skip
 
 
-def _has(scope: Scope, types: Sequence[str], term: Has) -> Fragment:
+def _inside_chain(scope: Scope, types: Sequence[str], term: Chain) -> Iterator[Fragment]:
+    """The resources that contain what the chain leads to: found by rows of their own."""
+    for _, inner in term.targets:
+        moved = local_reference.followed(term.parameter.paths, inner)
+        found = set_of(scope, types, moved) if moved is not None else None
+        yield from found.branches if found is not None else ()
+
+
+# Who is referred to: as a whole each once, whatever the planner expects of the join, or for one resource after another.
+_HAVING: LiteralString = "SELECT t.pk FROM (SELECT DISTINCT x.target FROM index_reference x"
+_HAD: LiteralString = "SELECT t.pk FROM (SELECT x.target FROM index_reference x"
+
+
+def _has(scope: Scope, types: Sequence[str], term: Has, targets: LiteralString) -> Fragment:
     return (
-        sql("SELECT t.pk FROM index_reference x JOIN resource t ON t.reference = x.target AND NOT t.deleted")
-        + sql(" WHERE x.key = ANY(%s::int8[]) AND t.tenant = %s", reference_keys(term.parameter, scope.tenant), scope.tenant)
-        + of_types(scope, types, "t.pk") + sql(" AND x.pk IN (") + inside(scope, term.type, term.term) + sql(")")
+        sql(targets)
+        + sql(" WHERE x.key = ANY(%s::int8[]) AND x.pk IN (", reference_keys(term.parameter, scope.tenant))
+        + inside(scope, term.type, term.term)
+        + sql(")) x JOIN resource t ON t.reference = x.target AND NOT t.deleted AND t.tenant = %s WHERE true", scope.tenant)
+        + of_types(scope, types, "t.pk")
     )  # fmt: skip
 
 
@@ -252,7 +326,8 @@ def condition(scope: Scope, types: Sequence[str], term: Term) -> Fragment:
     """The condition that the term holds, on `d.pk` and, where `looks` says so, on `resource r`."""
     found = set_of(scope, types, term)
     if found is not None:
-        return sql("d.pk IN (") + _probed(scope, term, found) + sql(")")
+        asked = _probed if scope.narrow else _whole
+        return sql("d.pk IN (") + asked(scope, term, found) + sql(")")
     match term:
         case Clause(parameter=Parameter(code="_lastUpdated"), values=values):
             return _any_of([date.column_condition(value, "r.updated") for value in values])
@@ -272,6 +347,11 @@ def condition(scope: Scope, types: Sequence[str], term: Term) -> Fragment:
 
 
 def _probed(scope: Scope, term: Term, found: Set) -> Fragment:
+    """The bag of a set that is asked for one pk after another."""
+    return _whole(scope, term, found) if found.probe is None else found.probe()
+
+
+def _whole(scope: Scope, term: Term, found: Set) -> Fragment:
     """The bag of a set that is asked whether it has a pk: of several keys best in one look."""
     match term:
         case Clause(parameter=Parameter(type="token", code=code), modifier=modifier, values=values) if (
@@ -346,7 +426,7 @@ def found(
     The narrowest set leads and the others are conditions; without a set the table of resources does. `resource`: r is
     needed whatever the terms ask for. `ordered`: a page is wanted, so the keys of the leading set are merged in order.
     """
-    terms = flat(terms)
+    terms, scope = flat(terms), scope.among(terms)
     sets = [(term, one) for term in terms if (one := set_of(scope, types, term)) is not None]
     needed = resource or any(looks(term) for term in terms)
     if not sets:
@@ -368,7 +448,8 @@ def conditions(scope: Scope, types: Sequence[str], terms: Sequence[Term]) -> Fra
 
 
 def _led(scope: Scope, types: Sequence[str], lead: Set, *, ordered: bool) -> Fragment:
-    bounds = of_types(scope, types, "u.pk") if len(types) == 1 or not lead.bound else sql("")
+    # A key says the type. Bounds beside it would be taken for a narrowing of their own.
+    bounds = sql("") if lead.bound else of_types(scope, types, "u.pk")
     rows = lead.ordered() if ordered else lead.bag()
     return sql("(SELECT u.pk FROM (") + rows + sql(") u WHERE true") + bounds + sql(") d")
 

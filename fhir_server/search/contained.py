@@ -19,7 +19,8 @@ from fhir_server.search.match import Matcher
 from fhir_server.search.query import Chain, Clause, Either, Every, Except, Has, Listed, Page, Query, Term, Within
 
 CHUNK = 200
-MOST_READ = 4000
+MOST_READ = 4000  # for one page
+MOST_COUNTED = 40_000
 STAGE = "#"
 """The sort value of a page that goes on among contained resources, behind all others."""
 
@@ -38,7 +39,7 @@ class Contained:
         found: list[Match] = []
         read = 0
         while read < MOST_READ:
-            candidates = await self.fetch(self._candidates(query, after))
+            candidates = await self.fetch(self.candidates(query, after))
             for candidate in candidates:
                 matches = list(_matches(self.tenant, query, candidate))
                 if len(found) + len(matches) > room and found:
@@ -50,7 +51,22 @@ class Contained:
                 return found, None
         return found, after
 
-    def _candidates(self, query: Query, after: int) -> Fragment:
+    async def count(self, query: Query) -> int:
+        """How many there are on all pages. Raises the refusal (400) where too many resources would have to be read."""
+        found = after = read = 0
+        while read < MOST_COUNTED:
+            rows = await self.fetch(self.candidates(query, after))
+            found += sum(1 for one in rows for _ in _matches(self.tenant, query, one))
+            read += len(rows)
+            if len(rows) < CHUNK:
+                return found
+            after = rows[-1].pk
+        raise refuse(
+            "too-costly", f"more than {MOST_COUNTED} resources contain one of the type: page through them", status=400
+        )
+
+    def candidates(self, query: Query, after: int) -> Fragment:
+        """`SELECT pk, type, id, content` of the next resources behind `after` that contain one of the types."""
         keys = [key(self.tenant, kind, "contained", "in") for kind in query.types]
         return sql(
             "SELECT p.pk, r.type, r.id, v.content FROM"
@@ -72,7 +88,10 @@ def inside(resource: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
 def _matches(tenant: int, query: Query, container: Match) -> Iterable[Match]:
     """The container, or each of its resources that is found, under the container's id with its own behind it."""
     matcher = Matcher(tenant)
-    for one in inside(parse_json(container.content)):
+    resource = parse_json(container.content)
+    if query.contained == "both" and query.contained_type == "container" and matcher.matches(query, resource):
+        return  # it is among those that were found for themselves
+    for one in inside(resource):
         if matcher.matches(query, one):
             if query.contained_type == "container":
                 yield container

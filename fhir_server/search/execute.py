@@ -11,7 +11,7 @@ from typing import Any
 from psycopg import AsyncCursor
 
 from fhir_server.search import contained, text
-from fhir_server.search.compile import Compiler
+from fhir_server.search.compile import Compiler, is_settled
 from fhir_server.search.fragment import Fragment, join, sql
 from fhir_server.search.include import MOST_INCLUDED, Inclusion, Match
 from fhir_server.search.parameter import Parameters
@@ -57,7 +57,7 @@ class Search:
             return await self._with_contained(query)
         if query.summary == "count" or query.count == 0:
             return Found((), (), await self.count(query), None, None)
-        rows = await self._rows(self.compiler.page(query))
+        rows = await self._rows(self.compiler.page(query), settled=is_settled(query))
         more = len(rows) > query.count
         rows = rows[: query.count]
         if query.page is not None and query.page.backwards:
@@ -84,12 +84,13 @@ class Search:
 
     async def count(self, query: Query) -> int:
         """How many resources the query finds."""
-        rows = await self._rows(self.compiler.count(replace(query, page=None)))
+        whole = replace(query, page=None)
+        rows = await self._rows(self.compiler.count(whole), settled=is_settled(whole))
         return int(rows[0][0])
 
-    async def _rows(self, fragment: Fragment) -> list[tuple[Any, ...]]:
+    async def _rows(self, fragment: Fragment, *, settled: bool = False) -> list[tuple[Any, ...]]:
         # Keys are skewed: what is right for a code of half of all observations is wrong for a rare one.
-        return await rows_of(self.conn, fragment, prepare=False)
+        return await rows_of(self.conn, fragment, prepare=settled)
 
     def _match(self, row: Sequence[Any]) -> Match:
         return Match(row[0], self.types.name[row[1]], row[2], row[3])
@@ -98,13 +99,15 @@ class Search:
         return [self._match(row) for row in await self._rows(fragment)]
 
     async def _with_contained(self, query: Query) -> Found:
-        """With `both`, first what stands by itself, then what is contained; there is no way back and no total."""
+        """With `both`, first what stands by itself, then what is contained; there is no way back."""
         contained.check(query)
+        if query.summary == "count" or query.count == 0:
+            return Found((), (), await self._count_with_contained(query), None, None)
         matches: list[Match] = []
         if query.contained == "both" and not contained.goes_on(query.page):
             alone = await self.page(replace(query, contained="false"))
             if alone.following is not None:
-                return alone
+                return replace(alone, total=await self._total_with_contained(query, 0, more=True))
             matches = list(alone.matches)
         after = query.page.pk if query.page is not None and contained.goes_on(query.page) else 0
         search = contained.Contained(self.tenant, self._fetch)
@@ -112,7 +115,18 @@ class Search:
         found = (*matches, *more)
         included, truncated = await self._included(query, found)
         following = None if end is None else Page((contained.STAGE,), end)
-        return Found(found, included, None, following, None, truncated)
+        total = await self._total_with_contained(query, len(found), more=end is not None)
+        return Found(found, included, total, following, None, truncated)
+
+    async def _count_with_contained(self, query: Query) -> int:
+        alone = await self.count(query) if query.contained == "both" else 0
+        return alone + await contained.Contained(self.tenant, self._fetch).count(query)
+
+    async def _total_with_contained(self, query: Query, found: int, *, more: bool) -> int | None:
+        """As `_total`; there is no statement whose size the planner could guess, so an estimate is a count."""
+        if query.page is None and not more:
+            return found
+        return None if query.total == "none" else await self._count_with_contained(query)
 
     async def _included(self, query: Query, matches: Sequence[Match]) -> tuple[tuple[Match, ...], bool]:
         if not query.includes or not matches:

@@ -9,6 +9,9 @@ from typing import Any
 from psycopg import AsyncCursor
 
 from fhir_server.search.compile import Compiler
+from fhir_server.search.contained import Contained, check
+from fhir_server.search.fragment import Fragment
+from fhir_server.search.include import Match
 from fhir_server.search.parameter import Parameter
 from fhir_server.search.query import Query
 from fhir_server.store.pool import Connection
@@ -18,9 +21,7 @@ _LEFT_OUT = frozenset(("applied", "ignored"))
 
 async def explanation(conn: Connection, tenant: int, codes: dict[str, int], query: Query) -> dict[str, Any]:
     """A Parameters resource with query, sql, values and plan; the statement is run, within the time one may take."""
-    compiler = Compiler(tenant, codes)
-    counts = query.summary == "count" or query.count == 0
-    fragment = compiler.count(query) if counts else compiler.page(query)
+    fragment = _statement(Compiler(tenant, codes), tenant, query)
     cursor = AsyncCursor(conn)
     await cursor.execute(b"EXPLAIN (ANALYZE, BUFFERS) " + fragment.text.encode(), fragment.parameters)
     plan = "\n".join(line for (line,) in await cursor.fetchall())
@@ -36,6 +37,18 @@ async def explanation(conn: Connection, tenant: int, codes: dict[str, int], quer
             {"name": "plan", "valueString": plan},
         ],
     }
+
+
+def _statement(compiler: Compiler, tenant: int, query: Query) -> Fragment:
+    """The first statement of the search."""
+    if query.contained == "true":
+        check(query)
+        return Contained(tenant, _nothing).candidates(query, 0)
+    return compiler.count(query) if query.summary == "count" or query.count == 0 else compiler.page(query)
+
+
+async def _nothing(fragment: Fragment) -> list[Match]:  # noqa: ARG001 (the statement is shown, not fetched)
+    return []
 
 
 def _part(name: str, value: Any) -> dict[str, Any]:

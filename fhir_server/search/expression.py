@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/searchparameter-definitions.html#SearchParameter.express
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 Literal = str | int | bool
 
@@ -104,6 +105,7 @@ _TOKEN = re.compile(
     r"|(?P<symbol>!=|[.()\[\]|=]))"
 )
 _MARK = re.compile(r"'(?:[^'\\]|\\.)*'|[()|]")
+_MOST_NESTED = 16  # parentheses inside each other that this descent takes on; the general engine has a bound of its own
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "f": "\f"}
 
 
@@ -141,6 +143,9 @@ class _Reader:
         self._text = text
         self._tokens = list(_tokens(text))
         self._at = 0
+        steps = ({"(": 1, ")": -1}.get(token, 0) for token in self._tokens)
+        if max(accumulate(steps), default=0) > _MOST_NESTED:
+            raise NotPlain(f"more than {_MOST_NESTED} parentheses inside each other")
 
     def whole(self) -> tuple[Branch, ...] | Condition:
         part = self._conjunction()

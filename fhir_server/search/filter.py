@@ -16,7 +16,9 @@ from fhir_server.outcome import Refusal, did_you_mean, refuse
 from fhir_server.search.parameter import Parameter
 from fhir_server.search.query import Chain, Clause, Either, Every, Except, Missing, Spelled, Term
 from fhir_server.search.types import date
+from fhir_server.search.types.context import NotAtHand
 from fhir_server.search.types.prefix import Span
+from fhir_server.search.types.selection import storable
 from fhir_server.search.types.string import normalised
 
 if TYPE_CHECKING:  # term.py reads `_filter` with this module
@@ -43,6 +45,7 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _TOKEN = re.compile(r"[^\s)\]]+")
 MOST_DEPTH = 16
 MOST_LENGTH = 8000
+MOST_COMPARISONS = 100
 
 
 def parse_filter(terms: "Terms", types: tuple[str, ...], value: str) -> Term:
@@ -56,11 +59,17 @@ def parse_filter(terms: "Terms", types: tuple[str, ...], value: str) -> Term:
     return found
 
 
+def is_final(refusal: Refusal) -> bool:
+    """Whether a query was refused for its size, or for codes that cannot be told: then no other alternative is tried."""
+    return isinstance(refusal, NotAtHand) or refusal.issues[0].code == "too-costly"
+
+
 class _Reader:
     """A recursive descent over the text of one filter."""
 
     def __init__(self, terms: "Terms", text: str) -> None:
         self.terms, self.text, self.at = terms, text, 0
+        self.compared_at: set[int] = set()  # where comparisons begin; a chain reads one again for each type
         self._skip()
 
     def refusal(self, wanted: str) -> Refusal:
@@ -128,6 +137,9 @@ class _Reader:
 
     def comparison(self, types: tuple[str, ...], depth: int) -> Term:
         """`path op value`; of a path over references, once for every type it may lead to."""
+        self.compared_at.add(self.at)
+        if len(self.compared_at) > MOST_COMPARISONS:
+            raise refuse("too-costly", f"_filter: at most {MOST_COMPARISONS} comparisons", "_filter", status=400)
         name = self.take(_NAME)
         if name is None:
             raise self.refusal("the name of a search parameter is expected")
@@ -142,15 +154,20 @@ class _Reader:
     def value(self) -> str:
         if self.text.startswith('"', self.at):
             try:
-                return str(json.loads(self.take(_STRING) or "", strict=False))
+                text = str(json.loads(self.take(_STRING) or "", strict=False))
             except ValueError:
                 raise self.refusal("a JSON string is expected") from None
+            if not storable(text):  # nothing that is stored holds a NUL, or half of a character
+                raise self.refusal("a string without NUL and single surrogates is expected")
+            return text
         plain = self.take(_TOKEN)
         if plain is None:
             raise self.refusal("a value is expected")
         return plain
 
     def chained(self, types: tuple[str, ...], name: str, depth: int) -> Term:
+        if depth > MOST_DEPTH:
+            raise refuse("too-costly", f"_filter: at most {MOST_DEPTH} links of a path", "_filter", status=400)
         code, _, kind = name.partition(":")
         parameter = self.terms.reference(types, code)
         start = end = self.at
@@ -159,8 +176,11 @@ class _Reader:
         for target in self.terms.targets(parameter, kind, name):
             self.at = start
             try:
+                self.terms.spend("_filter")
                 found.append((target, self.below((target,), depth + 1)))
             except Refusal as refusal:
+                if is_final(refusal):
+                    raise
                 problems.append(refusal)
             else:
                 end = self.at

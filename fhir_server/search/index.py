@@ -4,15 +4,15 @@ https://hl7.org/fhir/R4/search.html#index; worked rows are in docs/implementatio
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from fhir_server.search import collation, words
+from fhir_server.search import collation, local_reference, words
 from fhir_server.search.key import key
-from fhir_server.search.parameter import Parameter, Parameters
+from fhir_server.search.parameter import Parameter, Parameters, is_set_apart
 from fhir_server.search.path import Node, Path
-from fhir_server.search.types import BY_TYPE, composite
+from fhir_server.search.types import BY_TYPE, composite, reference, token
 from fhir_server.store.rows import Rows
 
 COLUMNS = frozenset(("_id", "_lastUpdated"))
@@ -23,13 +23,17 @@ _Extract = Callable[[Path, list[Node], Rows, int], None]
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One path, what the search types make of its nodes, and the target types some parameter restricts it to."""
+    """One path, what the search types make of its nodes, and the target types some parameter restricts it to.
+
+    `refers`: it is searched by as a reference, whose rows depend on the base of the server.
+    """
 
     path: Path
     extracts: tuple[_Extract, ...]
+    refers: bool
     targets: frozenset[str]
 
-    def add(self, resource: dict[str, Any], rows: Rows, tenant: int) -> None:
+    def add(self, resource: dict[str, Any], rows: Rows, tenant: int, base: str) -> None:
         path = self.path
         nodes = path.nodes(resource)
         if not nodes:
@@ -37,6 +41,8 @@ class _Step:
         rows.paths.add(key(tenant, path.resource_type, path.text, "path"))
         for extract_rows in self.extracts:
             extract_rows(path, nodes, rows, tenant)
+        if self.refers:
+            reference.extract(path, nodes, rows, tenant, base)
         if self.targets:
             for name in self.targets.intersection(_target_type(value) for _, value in nodes):
                 rows.paths.add(key(tenant, path.resource_type, path.text, "path", name))
@@ -53,7 +59,9 @@ class Plan:
 
 
 _EXTRACTS: Mapping[str, tuple[_Extract, ...]] = {
-    name: (one.extract, collation.extract) if name == "token" else (one.extract,) for name, one in BY_TYPE.items()
+    **{name: (one.extract,) for name, one in BY_TYPE.items()},
+    "token": (token.extract, collation.extract),
+    "reference": (),
 }
 _plans: WeakKeyDictionary[Parameters, dict[str, Plan]] = WeakKeyDictionary()
 
@@ -69,11 +77,40 @@ def extract(resource: dict[str, Any], parameters: Parameters, tenant: int) -> Ro
     if type(resource_type) is not str:
         return rows
     plan = _plan(parameters, resource_type)
-    rows = extract_by(plan, resource, tenant)
+    rows = extract_by(plan, resource, tenant, parameters.base)
     if plan.parameters:
         rows.texts.add(words.vectors(resource))
         rows.tokens |= _contained(resource, tenant)
+    if "contained" in resource:
+        _add_local(rows, plan, resource, parameters, tenant)
     return rows
+
+
+def _add_local(rows: Rows, plan: Plan, resource: dict[str, Any], parameters: Parameters, tenant: int) -> None:
+    """Adds the rows of contained resources, as chains over local references look for them; they make no shape."""
+    inside = local_reference.contained_by_id(resource)
+    steps = (one for some in (*plan.by_property.values(), plan.always) for one in some) if inside else ()
+    links = {one.path for one in steps if one.refers and not is_set_apart(one.path)}
+    found = Rows()
+    for link in links:
+        for target in local_reference.targets(link.nodes(resource), inside):
+            for step in steps_for(_plan(parameters, target["resourceType"]), target):
+                if not is_set_apart(step.path):
+                    moved = replace(step, path=local_reference.seen_from(link, step.path))
+                    moved.add(target, found, tenant, parameters.base)
+    rows.tokens |= found.tokens
+    rows.references |= found.references
+    rows.strings |= found.strings
+    rows.dates |= found.dates
+    rows.numbers |= found.numbers
+    rows.quantities |= found.quantities
+
+
+def steps_for(plan: Plan, resource: dict[str, Any]) -> Iterable[_Step]:
+    """The steps of a plan that a resource with these properties may have values for; one may come twice."""
+    for name in resource:
+        yield from plan.by_property.get(name, ())
+    yield from plan.always
 
 
 def _contained(resource: dict[str, Any], tenant: int) -> set[int]:
@@ -83,17 +120,13 @@ def _contained(resource: dict[str, Any], tenant: int) -> set[int]:
     return {key(tenant, kind, "contained", "in") for kind in kinds if isinstance(kind, str)}
 
 
-def extract_by(plan: Plan | None, resource: dict[str, Any], tenant: int) -> Rows:
-    """The rows of a resource by a plan of its type; none without."""
+def extract_by(plan: Plan | None, resource: dict[str, Any], tenant: int, base: str = "") -> Rows:
+    """The rows of a resource by a plan of its type, on the server at `base`; none without a plan."""
     rows = Rows()
     if plan is None:
         return rows
-    by_property = plan.by_property
-    for name in resource:
-        for step in by_property.get(name, ()):
-            step.add(resource, rows, tenant)
-    for step in plan.always:
-        step.add(resource, rows, tenant)
+    for step in steps_for(plan, resource):
+        step.add(resource, rows, tenant, base)
     for properties, parameter in plan.composites:
         if not properties.isdisjoint(resource):
             composite.extract(parameter, resource, rows, tenant)
@@ -177,7 +210,12 @@ def _steps(parameters: Iterable[Parameter]) -> list[_Step]:
             if root.text != root.resource_type:
                 types.setdefault(root, {})
     return [
-        _Step(path, tuple(one for name in names for one in _EXTRACTS[name]), frozenset(targets.get(path, ())))
+        _Step(
+            path,
+            tuple(one for name in names for one in _EXTRACTS[name]),
+            "reference" in names,
+            frozenset(targets.get(path, ())),
+        )
         for path, names in types.items()
     ]
 

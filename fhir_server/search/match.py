@@ -3,13 +3,13 @@
 https://hl7.org/fhir/R4/search.html#Introduction
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from fhir_server.search import text, words
+from fhir_server.search import local_reference, text, words
 from fhir_server.search.index import COLUMNS, present
-from fhir_server.search.parameter import Parameter
+from fhir_server.search.parameter import Parameter, is_set_apart
 from fhir_server.search.query import (
     Chain,
     Clause,
@@ -58,6 +58,7 @@ class Matcher:
 
     tenant: int
     related: Related = Alone()  # noqa: RUF009 (it has no state)
+    base: str = ""  # the FHIR base of the server: references below it are its own
 
     def matches(self, query: Query, resource: Resource) -> bool:
         """Whether the query finds the resource: it is of one of its types and all terms hold."""
@@ -88,7 +89,7 @@ class Matcher:
                 return not self.holds(term.term, resource)
             case Within():
                 return _name(resource) == term.target or any(
-                    term.target in targets(one, resource) for one in term.parameters
+                    term.target in targets(one, resource, self.base) for one in term.parameters
                 )
             case Listed():
                 return any(_name(resource) in self._entries(one) for one in term.lists)
@@ -112,18 +113,29 @@ class Matcher:
 
     def _chain(self, term: Chain, resource: Resource) -> bool:
         inner = dict(term.targets)
-        for name in targets(term.parameter, resource):
+        for name in targets(term.parameter, resource, self.base):
             kind = name.rpartition("/")[0]
             found = self.related.target(name) if kind in inner else None
             if found is not None and self.holds(inner[kind], found):
                 return True
-        return False
+        return self._chain_inside(term, inner, resource)
+
+    def _chain_inside(self, term: Chain, inner: Mapping[str, Term], resource: Resource) -> bool:
+        """Whether a chain leads to a contained resource that fulfils its term."""
+        contained = local_reference.contained_by_id(resource)
+        links = [path for path in own(term.parameter, resource).paths if contained and not is_set_apart(path)]
+        nodes = [node for path in links for node in path.nodes(resource)]
+        return any(
+            local_reference.is_followed(inner[one["resourceType"]]) and self.holds(inner[one["resourceType"]], one)
+            for one in local_reference.targets(nodes, contained)
+            if one["resourceType"] in inner
+        )
 
     def _entries(self, name: str) -> set[str]:
         found = self.related.target(name)
         entries = found.get("entry", ()) if found is not None else ()
         items = [one.get("item") for one in entries if isinstance(one, dict)]
-        return {target for item in items for target in reference.targets("Reference", item)}
+        return {target for item in items for target in reference.targets("Reference", item, self.base)}
 
 
 def own(parameter: Parameter, resource: Resource) -> Parameter:
@@ -135,12 +147,11 @@ def own(parameter: Parameter, resource: Resource) -> Parameter:
     return replace(parameter, paths=paths, roots=tuple(one for one in parameter.roots if one.resource_type == kind))
 
 
-def targets(parameter: Parameter, resource: Resource) -> set[str]:
-    """What the resource refers to by the parameter."""
+def targets(parameter: Parameter, resource: Resource, base: str = "") -> set[str]:
+    """What the resource refers to by the parameter; what is below `base` as a relative reference."""
     paths = own(parameter, resource).paths
-    return {
-        target for path in paths for kind, value in path.nodes(resource) for target in reference.targets(kind, value)
-    }
+    nodes = (node for path in paths for node in path.nodes(resource))
+    return {target for kind, value in nodes for target in reference.targets(kind, value, base)}
 
 
 def _name(resource: Resource) -> str:

@@ -101,9 +101,13 @@ class Parameter:
 
 
 class Parameters:
-    """The parameters of every resource type, compiled when a type is first asked for."""
+    """The parameters of every resource type, compiled when a type is first asked for.
 
-    def __init__(self, definitions: Definitions, parameters: Iterable[dict[str, Any]]) -> None:
+    `base` is the FHIR base of the server that indexes by them: a reference below it is one to a resource of its own.
+    """
+
+    def __init__(self, definitions: Definitions, parameters: Iterable[dict[str, Any]], base: str = "") -> None:
+        self.base = base
         self._definitions = definitions
         self._by_base: dict[str, dict[str, dict[str, Any]]] = {}
         self._by_url: dict[str, dict[str, Any]] = {}
@@ -133,9 +137,9 @@ class Parameters:
             found = self._types[resource_type] = MappingProxyType({one.code: one for one in made})
         return found
 
-    def copy(self) -> "Parameters":
-        """The same parameters as another registry: what is added to it is not added here."""
-        made = Parameters(self._definitions, ())
+    def copy(self, base: str | None = None) -> "Parameters":
+        """The same parameters as another registry, perhaps of a server at `base`: what is added to it is not added here."""
+        made = Parameters(self._definitions, (), self.base if base is None else base)
         made._by_base = {base: dict(known) for base, known in self._by_base.items()}
         made._by_url = dict(self._by_url)
         made._types = dict(self._types)
@@ -149,15 +153,23 @@ class Parameters:
 
         Raises Refusal (422) with the expression of the fault and changes nothing, where it is not one that can be indexed.
         """
-        _check(definition, self._definitions)
-        known = sorted({one for base in definition["base"] for one in self._resource_types(base)})
+        made = self.read(definition)
+        known = [one.resource_type for one in made]
         for resource_type in known:
             self._check_code(resource_type, definition)
-        made = tuple(self._compiled(resource_type, definition) for resource_type in known)
         self.remove(definition["url"])
         self._register(definition)
         self._types = {name: one for name, one in self._types.items() if name not in known}
         return made
+
+    def read(self, definition: dict[str, Any]) -> tuple[Parameter, ...]:
+        """What a SearchParameter resource gives for each of its types, by name; nothing is registered.
+
+        Raises Refusal (422) as `add` does, but for a code that is taken.
+        """
+        _check(definition, self._definitions)
+        known = sorted({one for base in definition["base"] for one in self._resource_types(base)})
+        return tuple(self._compiled(resource_type, definition) for resource_type in known)
 
     def remove(self, url: str) -> None:
         """Forget the parameter with this url; nothing where there is none."""
@@ -291,6 +303,11 @@ def _set_apart(path: Path, definition: dict[str, Any]) -> Path:
     if "generation" not in definition or path.text == path.resource_type:
         return path
     return replace(path, text=f"{path.text} #{definition['generation']}")
+
+
+def is_set_apart(path: Path) -> bool:
+    """Whether the path is that of a SearchParameter of one's own: a job of its own makes its rows."""
+    return re.search(r" #\d+\Z", path.text) is not None
 
 
 def _is_about(resource_type: str, operand: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from fhir_server.outcome import Refusal
+from fhir_server.outcome import Refusal, refuse
 from fhir_server.search import registration
 from fhir_server.search.parameter import Parameters
 from fhir_server.search.query import Query
@@ -16,6 +16,8 @@ from fhir_server.search.term import Terms, Usable
 from fhir_server.search.types.context import Context
 
 __all__ = ["OPTIONS", "RESULT", "Limits", "parse"]
+
+MOST_PARAMETERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,14 @@ def parse(
     kinds = tuple(types)
     query = Query(kinds, count=limits.page_size)
     ignored: list[str] = []
+    pairs = [pair for pair in pairs if pair[0] not in OPTIONS]
+    if len(pairs) > MOST_PARAMETERS:
+        raise refuse(
+            "too-costly", f"a search has at most {MOST_PARAMETERS} parameters, this has {len(pairs)}", status=400
+        )
     for name, value in pairs:
         code = name.partition(":")[0]
-        if name in OPTIONS or (value == "" and code not in RESULT):
+        if value == "" and code not in RESULT:
             continue
         try:
             if code in RESULT:

@@ -68,7 +68,7 @@ class Path:
 
     @property
     def code_system(self) -> str | None:
-        """The one system all codes of a `code` path are from: its binding names no other.
+        """The one system all codes of a `code`, Coding or CodeableConcept path are from: its binding names no other.
 
         None elsewhere, and for languages and media types: their codes are made by a grammar, not taken from a list.
         """
@@ -209,7 +209,7 @@ class _Walk:
     @property
     def binding(self) -> str | None:
         """The value set of the codes the branch ends in, where there is one that they must be from."""
-        return next(iter(self._bindings)) if len(self._bindings) == 1 and self.types == ["code"] else None
+        return next(iter(self._bindings)) if len(self._bindings) == 1 and len(self.types) == 1 else None
 
     def same(self, other: "_Walk") -> bool:
         return (self.types, self.properties) == (other.types, other.properties)
@@ -289,7 +289,7 @@ def _common_targets(targets: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _binding(last: Field | None) -> str | None:
-    if last is None or last.type != "code":
+    if last is None or last.type not in ("code", "Coding", "CodeableConcept"):
         return None
     return last.binding if last.strength == "required" else last.max_binding
 

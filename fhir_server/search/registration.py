@@ -161,10 +161,24 @@ def is_registered(parameters: Parameters, resource: Mapping[str, Any]) -> bool:
     if resource.get("status") != "active" or (isinstance(url, str) and url.startswith(CORE)):
         return False
     origin, code, bases = resource.get("derivedFrom"), resource.get("code"), resource.get("base")
-    if not (isinstance(origin, str) and isinstance(bases, list) and isinstance(code, str)):
+    if not (isinstance(bases, list) and isinstance(code, str)):
         return True
     known = [parameters.get(base, code) for base in bases if isinstance(base, str)]
-    return not (known and all(one is not None and one.url == origin.partition("|")[0] for one in known))
+    if not known or any(one is None or one.url == url for one in known):
+        return True
+    if isinstance(origin, str) and all(one is not None and one.url == origin.partition("|")[0] for one in known):
+        return False
+    return not _says_the_same(parameters, resource, known)
+
+
+def _says_the_same(parameters: Parameters, resource: Mapping[str, Any], known: Sequence[Parameter | None]) -> bool:
+    """Whether a definition finds what the known parameters of its types find: the same type by the same paths."""
+    try:
+        made = parameters.read(definition_of(resource))
+    except Refusal:
+        return False
+    stated = {(one.resource_type, one.type, one.paths) for one in made if one.paths}
+    return stated == {(one.resource_type, one.type, one.paths) for one in known if one is not None}
 
 
 def definition_of(resource: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,10 +70,18 @@ EMPTY = (
 TEMPORARY: tuple[LiteralString, ...] = (
     "CREATE INDEX CONCURRENTLY IF NOT EXISTS index_token_of ON index_token (pk)",
     "CREATE INDEX CONCURRENTLY IF NOT EXISTS index_reference_of ON index_reference (pk)",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS index_string_of ON index_string (pk)",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS index_date_of ON index_date (pk)",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS index_number_of ON index_number (pk)",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS index_quantity_of ON index_quantity (pk)",
 )
 TEMPORARY_GONE: tuple[LiteralString, ...] = (
     "DROP INDEX CONCURRENTLY IF EXISTS index_token_of",
     "DROP INDEX CONCURRENTLY IF EXISTS index_reference_of",
+    "DROP INDEX CONCURRENTLY IF EXISTS index_string_of",
+    "DROP INDEX CONCURRENTLY IF EXISTS index_date_of",
+    "DROP INDEX CONCURRENTLY IF EXISTS index_number_of",
+    "DROP INDEX CONCURRENTLY IF EXISTS index_quantity_of",
 )
 ALL = """
 INSERT INTO reindex (tenant, types, total)
@@ -191,8 +199,11 @@ class Reindex:
         plans = self._plans(generation)
         made: list[tuple[Rows, Rows | None]] = []
         for _, resource in resources:
-            rows = extract_by(plans.get(resource["resourceType"]), resource, self.tenant) if plans is not None else None
-            made.append((extract(resource, self.parameters, self.tenant), None) if rows is None else (rows, rows))
+            if plans is None:
+                made.append((extract(resource, self.parameters, self.tenant), None))
+            else:
+                rows = extract_by(plans.get(resource["resourceType"]), resource, self.tenant, self.parameters.base)
+                made.append((rows, rows))
         if plans is None:
             for statement in EMPTY:
                 await conn.execute(statement.encode(), (pks,))

@@ -3,23 +3,32 @@
 https://hl7.org/fhir/R4/search.html#return
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar, get_args
 
 from fhir_server.outcome import did_you_mean, refuse
 from fhir_server.search.parameter import Parameter
 from fhir_server.search.query import SCORE, Contained, Include, Query, Sort, Summary, Total
-from fhir_server.search.term import Terms
+from fhir_server.search.term import MOST_CHAIN_LINKS, Terms
 
 T = TypeVar("T", bound=str)
 
 # What shapes the answer and is read elsewhere: by the page, or by the negotiation of the format.
 OPTIONS = frozenset(("_format", "_pretty", "_cursor", "_explain"))
 RESULT = frozenset(
-    ("_sort _count _include _revinclude _summary _total _elements _contained _containedType _score").split()
+    "_sort _count _include _revinclude _summary _total _totalMethod _elements _contained _containedType _score".split()
 )
 INCLUDES = frozenset(("_include", "_revinclude"))
 MOST_SORT_KEYS = 4
+LONGEST_NUMBER = 10  # digits; what has more is larger than any bound
+# `_totalMethod` is another server's word for `_total`, which its client library sends.
+TOTAL_METHODS: Mapping[str, Total] = {
+    "count": "accurate",
+    "countEstimate": "estimate",
+    "estimate": "estimate",
+    "none": "none",
+}
 
 
 def read(query: Query, types: tuple[str, ...], terms: Terms, name: str, value: str, most: int) -> Query:
@@ -27,7 +36,7 @@ def read(query: Query, types: tuple[str, ...], terms: Terms, name: str, value: s
     code, _, modifier = name.partition(":")
     if code in INCLUDES:
         include = _include(terms, name, modifier, value, reverse=code == "_revinclude")
-        return replace(query, includes=(*query.includes, include))
+        return replace(query, includes=tuple(dict.fromkeys((*query.includes, include))))
     if modifier:
         raise refuse("invalid", f"'{code}' takes no modifier, '{name}' has one", name)
     match code:
@@ -39,6 +48,8 @@ def read(query: Query, types: tuple[str, ...], terms: Terms, name: str, value: s
             return replace(query, elements=tuple(part.strip() for part in value.split(",") if part.strip()))
         case "_total":
             return replace(query, total=one_of(code, value, get_args(Total)))
+        case "_totalMethod":
+            return replace(query, total=TOTAL_METHODS[one_of(code, value, tuple(TOTAL_METHODS))])
         case "_summary":
             return replace(query, summary=one_of(code, value, get_args(Summary)))
         case "_contained":
@@ -65,6 +76,8 @@ def _sort(terms: Terms, types: tuple[str, ...], text: str) -> Sort:
     if name == SCORE.code:
         return Sort(SCORE, descending)
     *links, last = name.split(".")
+    if len(links) > MOST_CHAIN_LINKS:
+        raise refuse("too-costly", f"_sort: a chain may have {MOST_CHAIN_LINKS} links", "_sort", status=400)
     found: list[Parameter] = []
     kinds = types
     for link in links:
@@ -108,9 +121,9 @@ def _include(terms: Terms, name: str, modifier: str, value: str, *, reverse: boo
 
 
 def _whole(code: str, value: str) -> int:
-    if not (value.isascii() and value.isdigit()) or len(value) > 9:
-        raise refuse("value", f"{code}={value}: a whole number is needed", code)
-    return int(value)
+    if not (value.isascii() and value.isdigit()):
+        raise refuse("value", f"{code}={value[:80]}: a whole number is needed", code)
+    return int(value) if len(value) < LONGEST_NUMBER else 10**LONGEST_NUMBER
 
 
 def one_of(code: str, value: str, choices: tuple[T, ...]) -> T:

@@ -4,14 +4,15 @@ https://hl7.org/fhir/R4/search.html#modifiers, #chaining, #has and #all
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from fhir_server.outcome import Refusal, did_you_mean, refuse
 from fhir_server.search import text
-from fhir_server.search.filter import parse_filter
+from fhir_server.search.filter import is_final, parse_filter
 from fhir_server.search.parameter import Parameter, Parameters
 from fhir_server.search.query import Chain, Clause, Either, Has, Listed, Missing, Term, Words
-from fhir_server.search.types import BY_TYPE
+from fhir_server.search.types import BY_TYPE, token
 from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import split, unescape
 from fhir_server.search.types.reference import localised
@@ -19,6 +20,11 @@ from fhir_server.search.types.reference import localised
 NEGATIONS = {"not": None, "not-in": "in"}
 MOST_CHAIN_LINKS = 8
 MOST_VALUES = 1000
+MOST_TEXTS = 20  # alternatives of _text and _content
+# Of one query in all: a chain without types makes terms for every type that it may lead to.
+MOST_TERMS = 2000
+MOST_VALUES_IN_ALL = 2000
+TARGETS_OF_A_VALUE = 16  # so many targets of a reference count as one value
 # What a parameter that is a column of the table of resources may be asked by, beside :missing.
 COLUMN_MODIFIERS: dict[str, tuple[str, ...]] = {"_id": ("not",), "_lastUpdated": ()}
 
@@ -29,6 +35,15 @@ def always_usable(resource_type: str, code: str) -> None:
     """Every parameter of the registry may be searched by."""
 
 
+@dataclass(slots=True)
+class Spent:
+    """What the terms of one query have come to so far."""
+
+    terms: int = 0
+    values: int = 0
+    codes: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """Reads terms; `usable` raises the refusal of a parameter that may not be searched by yet."""
@@ -36,11 +51,13 @@ class Terms:
     parameters: Parameters
     context: Context
     usable: Usable = always_usable
+    spent: Spent = field(default_factory=Spent, compare=False)
 
     def term(self, types: tuple[str, ...], name: str, value: str, links: int = 0) -> Term:
         """The term of one `name=value`. Raises a 400 refusal that says what is supported."""
         if links > MOST_CHAIN_LINKS:
             raise refuse("too-costly", f"{name}: a chain may have {MOST_CHAIN_LINKS} links", name, status=400)
+        self.spend(name)
         if name.startswith("_has:"):
             return self.has(types, name, value, links)
         link, dot, rest = name.partition(".")
@@ -52,6 +69,13 @@ class Terms:
         if modifier:
             raise refuse("invalid", f"'{code}' takes no modifier, '{name}' has one", name)
         return parse_filter(self, types, value) if code == "_filter" else _SPECIAL[code](value, self.context)
+
+    def spend(self, name: str) -> None:
+        """Counts one term more. Raises the refusal of a query that has too many."""
+        self.spent.terms += 1
+        if self.spent.terms > MOST_TERMS:
+            text_ = f"{name[:80]}: more than {MOST_TERMS} terms; name the type of each link, as in subject:Patient.name"
+            raise refuse("too-costly", text_, name[:80], status=400)
 
     # --- joins --------------------------------------------------------------------------------------------------------
 
@@ -68,7 +92,8 @@ class Terms:
             and "Resource" not in parameter.targets
             and not set(types) & set(parameter.targets)
         ):
-            raise refuse("invalid", f"'{name}': {kind}.{code} never refers to {' or '.join(types)}", name)
+            text_ = f"'{name[:200]}': {kind}.{code} never refers to {' or '.join(types)}"
+            raise refuse("invalid", text_, name[:200])
         return Has(kind, parameter, self.term((kind,), rest, value, links + 1))
 
     def chain(self, types: tuple[str, ...], link: str, rest: str, value: str, links: int) -> Chain:
@@ -79,6 +104,8 @@ class Terms:
             try:
                 found.append((target, self.term((target,), rest, value, links + 1)))
             except Refusal as refusal:
+                if is_final(refusal):
+                    raise
                 problems.append(refusal)
         if not found:
             raise problems[0]
@@ -120,13 +147,34 @@ class Terms:
         kind = BY_TYPE[parameter.type]
         negated = modifier in NEGATIONS and modifier in kind.MODIFIERS
         meaning = NEGATIONS[modifier] if negated and modifier else modifier
-        texts = split(value, ",")
-        if len(texts) > MOST_VALUES:
-            raise refuse("too-costly", f"{name}: at most {MOST_VALUES} values", name, status=400)
-        values = tuple(kind.parse(parameter, meaning, one, self.context) for one in texts)
+        values = tuple(kind.parse(parameter, meaning, one, self.context) for one in alternatives(name, value))
+        self._spend_values(name, parameter, values)
+        self._spend_codes(name, parameter, values)
         if parameter.code == "_id" and any(one.system for one in values):
             raise refuse("value", f"{name}={value}: an id has no system", name)
         return Clause(parameter, meaning, values, negated)
+
+    def _spend_values(self, name: str, parameter: Parameter, values: Sequence[Any]) -> None:
+        """Counts values; an id that may be of any type stands for many."""
+        weights = (len(one.targets) // TARGETS_OF_A_VALUE for one in values if parameter.type == "reference")
+        self.spent.values += len(values) + sum(weights)
+        if self.spent.values > MOST_VALUES_IN_ALL:
+            text_ = (
+                f"{name}: more than {MOST_VALUES_IN_ALL} values in all; name the types of references, as in Patient/1"
+            )
+            raise refuse("too-costly", text_, name, status=400)
+
+    def _spend_codes(self, name: str, parameter: Parameter, values: Sequence[Any]) -> None:
+        """Counts the codes that value sets and hierarchies stand for."""
+        expansions = [one.expansion for one in values if isinstance(one, token.Value) and one.expansion is not None]
+        found = sum(map(len, expansions)) * len(parameter.paths)
+        self.spent.codes += found
+        if self.spent.codes > self.context.most_codes:
+            text_ = (
+                f"{name}: {found} codes are to be looked for, one search may look for {self.context.most_codes}"
+                " (MEDICONNECT_MAX_SEARCH_CODES); name a smaller value set or a narrower code"
+            )
+            raise refuse("too-costly", text_, name, status=400)
 
     # --- parameters ---------------------------------------------------------------------------------------------------
 
@@ -191,6 +239,14 @@ def merged(parameters: Sequence[Parameter]) -> Parameter:
     )
 
 
+def alternatives(name: str, value: str, most: int = MOST_VALUES) -> list[str]:
+    """The values between commas, escapes still in them. Raises the refusal (400) of more than `most`."""
+    found = split(value, ",")
+    if len(found) > most:
+        raise refuse("too-costly", f"{name}: at most {most} values", name, status=400)
+    return found
+
+
 def _truth(name: str, value: str) -> bool:
     if value not in ("true", "false"):
         raise refuse("value", f"{name}={value}: write true or false", name)
@@ -203,7 +259,7 @@ def _truth(name: str, value: str) -> bool:
 def _list(value: str, context: Context) -> Term:
     """`_list=42`, or several; the functional lists ($current-allergies, …) are none that this server keeps."""
     lists = []
-    for one in split(value, ","):
+    for one in alternatives("_list", value):
         target = localised(unescape(one), context.base)
         target = target if "/" in target else f"List/{target}"
         if target.startswith("List/$") or not target.startswith("List/"):
@@ -213,11 +269,16 @@ def _list(value: str, context: Context) -> Term:
 
 
 def _text(value: str, context: Context) -> Term:  # noqa: ARG001 (as the others of the table)
-    return Words(tuple(text.parse("_text", unescape(one)) for one in split(value, ",")), narrative=True)
+    return Words(
+        tuple(text.parse("_text", unescape(one)) for one in alternatives("_text", value, MOST_TEXTS)), narrative=True
+    )
 
 
 def _content(value: str, context: Context) -> Term:  # noqa: ARG001
-    return Words(tuple(text.parse("_content", unescape(one)) for one in split(value, ",")), narrative=False)
+    return Words(
+        tuple(text.parse("_content", unescape(one)) for one in alternatives("_content", value, MOST_TEXTS)),
+        narrative=False,
+    )
 
 
 def _query(value: str, context: Context) -> Term:  # noqa: ARG001

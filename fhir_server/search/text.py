@@ -61,12 +61,12 @@ def parse(name: str, text: str) -> Text:
     Raises a `value` refusal where the text has no words, or parentheses that do not match.
     """
     tokens = _TOKEN.findall(text)
+    if len(tokens) > MOST_NEEDED:  # before anything is read: the descent is as deep as there are parentheses
+        raise refuse("too-costly", f"{name}: at most {MOST_NEEDED} words", name, status=400)
     reader = _Reader(name, text, tokens)
     found = reader.alternatives()
     if reader.at != len(tokens) or found is None:
         raise refuse("value", f'{name}={text}: write words, "phrases", AND, OR, NOT and parentheses', name)
-    if len(tokens) > MOST_NEEDED:
-        raise refuse("too-costly", f"{name}: at most {MOST_NEEDED} words", name, status=400)
     return found
 
 

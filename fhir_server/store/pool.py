@@ -39,7 +39,11 @@ class Pool:
     ) -> None:
         self.tenant = tenant
         self._statement_timeout = statement_timeout
-        options = f"-c search_path={SCHEMA} -c enable_seqscan=off -c jit=off -c mediconnect.tenant={tenant:d}"
+        # No parallel workers: for a page they cost more to start than they save, and other requests need the cores.
+        options = (
+            f"-c search_path={SCHEMA} -c enable_seqscan=off -c jit=off -c max_parallel_workers_per_gather=0"
+            f" -c mediconnect.tenant={tenant:d}"
+        )
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             make_conninfo(url, options=options, application_name="mediconnect", connect_timeout=10),
             kwargs={"autocommit": True, "cursor_factory": AsyncRawCursor, "prepare_threshold": 2},

@@ -87,6 +87,10 @@ REFUSED = [
     ("Patient?_filter=name qq x", "one of"),
     ("Patient?_filter=(name eq x", "')' is expected"),
     ("Patient?_filter=name eq x y", "'and', 'or'"),
+    ('Patient?_filter=name eq "a', "a JSON string"),
+    ('Patient?_filter=name eq "a\\', "a JSON string"),
+    ("Patient?_totalMethod=all", "supported are count"),
+    ("?_contained=true&_type=Patient,Basic&_list=1", "no chain"),
     ("Patient?_filter=gender co male", "takes eq"),
     ("Patient?_filter=nmae eq x", "did you mean"),
     ("Patient?_cursor=abc", "first page"),
@@ -148,6 +152,9 @@ def test_the_total_is_told_where_asked_and_where_it_is_free(fhir: httpx.Client):
     assert total("status=amended&_summary=count") == 10
     assert total("status=amended,final&_count=0") == 30
     assert total("code:not=c1&_count=0") == 24
+    assert total("_count=5&_totalMethod=count") == 30
+    assert total("_count=5&_totalMethod=none") is None
+    assert total("_count=5&_totalMethod=estimate") >= 5
     assert total("status=amended&_include=Observation:patient&_count=2&_total=accurate") == 10
     counted = fhir.get("/Observation?_count=0&_include=Observation:patient").json()
     assert "entry" not in counted
@@ -226,3 +233,31 @@ def test_an_explanation_shows_query_sql_and_plan(fhir: httpx.Client):
     assert "Seq Scan on index" not in parts["plan"]["valueString"]
     assert "actual" in parts["plan"]["valueString"]
     assert {"name": "is", "valueString": "Query"} in parts["query"]["part"]
+
+
+def test_contained_resources_are_counted_each_once(fhir: httpx.Client):
+    strength = {"coding": [{"code": "strong"}]}
+    inner = {"resourceType": "Medication", "id": "in", "code": strength}
+    for name, code in (("solo", None), ("twice", strength)):
+        outer: dict[str, Any] = {"resourceType": "Medication", "id": name, "contained": [inner], "ingredient": [
+            {"itemReference": {"reference": "#in"}}
+        ]}  # fmt: skip
+        assert fhir.put(f"/Medication/{name}", json=outer | ({"code": code} if code else {})).status_code == 201
+    asked = "/Medication?code=strong&_contained="
+    assert ids(fhir.get(f"{asked}both")) == ["twice", "solo"], "the one that is found for itself does not come again"
+    assert sorted(ids(fhir.get(f"{asked}both&_containedType=contained"))) == ["in", "in", "twice"]
+    assert sorted(ids(fhir.get(f"{asked}true"))) == ["solo", "twice"]
+    for more in ("_summary=count", "_count=0", "_count=1&_total=accurate", "_count=1&_total=estimate"):
+        assert fhir.get(f"{asked}both&{more}").json()["total"] == 2, more
+        assert fhir.get(f"{asked}true&_containedType=contained&{more}").json()["total"] == 2, more
+    assert "entry" not in fhir.get(f"{asked}both&_count=0").json()
+    assert "index_token" in fhir.get(f"{asked}true&_explain=true").text
+    for name in ("solo", "twice"):
+        fhir.delete(f"/Medication/{name}")
+
+
+def test_the_count_of_fhirpy_is_the_number_of_all_that_is_found(fhir: httpx.Client):
+    fhirpy = pytest.importorskip("fhirpy")
+    search = fhirpy.SyncFHIRClient(str(fhir.base_url).rstrip("/")).resources("Observation")
+    assert search.search(status="amended").count() == 10
+    assert search.count() == 30

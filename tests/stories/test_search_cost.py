@@ -43,6 +43,20 @@ def test_it_is_answered_with_503_cancelled_and_the_server_stays_well(fhir: httpx
     assert fhir.put("/Patient/x", json={"resourceType": "Patient", "id": "x"}).status_code == 201
 
 
+def test_an_explanation_and_a_page_that_cost_too_much_are_ended_as_well(fhir: httpx.Client):
+    costly = "/Observation?code:not=a&status:not=b&category:not=c&_sort=-date"
+    for more in ("", "&_summary=count&_explain=true", "&_total=accurate&_count=1"):
+        answer = fhir.get(costly + more)
+        assert answer.status_code == 503, (more, answer.text[:300])
+        assert "too costly" in answer.json()["issue"][0]["diagnostics"]
+    batch = {"resourceType": "Bundle", "type": "batch", "entry": [
+        {"request": {"method": "GET", "url": f"{costly[1:]}&_summary=count"}}, {"request": {"method": "GET", "url": "Patient?_id=x"}},
+    ]}  # fmt: skip
+    first, second = fhir.post("", json=batch).json()["entry"]
+    assert first["response"]["status"].startswith("503")
+    assert second["response"]["status"].startswith("200")
+
+
 def test_a_search_that_is_asked_too_much_is_refused_before_it_begins(fhir: httpx.Client):
     chain = ".".join(["partof"] * 12)
     assert fhir.get(f"/Organization?{chain}.name=a").status_code == 400

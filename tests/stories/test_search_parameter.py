@@ -160,4 +160,11 @@ def test_the_like_of_a_core_parameter_changes_nothing(fhir: httpx.Client):
     known = next(one["definition"] for one in stated["searchParam"] if one["name"] == "name")
     answer = fhir.put("/SearchParameter/name", json={**like, "derivedFrom": known})
     assert answer.status_code == 201, answer.text
+    for code, expression in (("family", "Patient.name.family"), ("birthdate", "Patient.birthDate")):
+        same = parameter(code, expression, "string" if code == "family" else "date")
+        assert fhir.put(f"/SearchParameter/{code}", json=same).status_code == 201, (
+            "it says the same, and of nothing derived"
+        )
+    other = parameter("given", "Patient.name.text", "string")
+    assert fhir.put("/SearchParameter/given", json=other).status_code == 422
     assert fhir.get("/$reindex-status").json().get("parameter", []) == []

@@ -196,14 +196,19 @@ def _pair_key(root: Path, first: Path, second: Path, ids: tuple[int, ...], tenan
 
 def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:  # noqa: ARG001
     """`SELECT pk` of all roots: of the resource by its components together, of an element by its carrier."""
+    return union(ranges(parameter, value, tenant))
+
+
+def ranges(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
+    """What `condition` finds, in selections each of which is one range of a b-tree where the carrier's type has them."""
     shape = _shape(parameter)
     found: list[Fragment] = []
     for root in parameter.roots:
         if root.text == parameter.resource_type:
             found.append(_together(parameter, value, tenant))
         elif shape is not None:
-            found.append(_below(shape, root, value, tenant))
-    return union(found)
+            found += _below(shape, root, value, tenant)
+    return found
 
 
 def _together(parameter: Parameter, value: Value, tenant: int) -> Fragment:
@@ -217,7 +222,7 @@ def _together(parameter: Parameter, value: Value, tenant: int) -> Fragment:
     return out
 
 
-def _below(shape: _Shape, root: Path, value: Value, tenant: int) -> Fragment:
+def _below(shape: _Shape, root: Path, value: Value, tenant: int) -> list[Fragment]:
     sets = [_wanted(shape.components[at].parameter, value.parts[at], tenant) for at in shape.folded]
     combinations = list(itertools.product(*sets))
     carriers = [shape.components[at].parameter for at in shape.carriers]
@@ -225,12 +230,16 @@ def _below(shape: _Shape, root: Path, value: Value, tenant: int) -> Fragment:
     if len(carriers) == _PAIR:
         limits = amount_condition(sought[0], "low", "low") + sql(" AND ") + amount_condition(sought[1], "high", "high")
         paths = itertools.product(carriers[0].paths, carriers[1].paths, combinations)
-        return union(sql(SELECT_PAIR, _pair_key(root, *one, tenant)) + limits for one in paths)
+        return [sql(SELECT_PAIR, _pair_key(root, *one, tenant)) + limits for one in paths]
     paths_below = tuple(_folded(root, path, ids) for ids in combinations for path in carriers[0].paths)
-    below: Fragment = _KINDS[carriers[0].type].condition(
-        replace(carriers[0], paths=paths_below), None, sought[0], tenant
-    )
-    return below
+    below = replace(carriers[0], paths=paths_below)
+    match carriers[0].type:
+        case "quantity":
+            return quantity.ranges(below, sought[0], tenant)
+        case "number":
+            return number.ranges(below, sought[0], tenant)
+        case kind:
+            return [_KINDS[kind].condition(below, None, sought[0], tenant)]
 
 
 def _wanted(parameter: Parameter, part: Any, tenant: int) -> list[int]:

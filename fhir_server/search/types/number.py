@@ -19,7 +19,7 @@ from fhir_server.search.parameter import Parameter
 from fhir_server.search.path import Node, Path
 from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import unescape
-from fhir_server.search.types.prefix import Amount, amount_condition, amount_holds, split_prefix
+from fhir_server.search.types.prefix import Amount, amount_alternatives, amount_condition, amount_holds, split_prefix
 from fhir_server.search.types.selection import check_modifier, keys, union
 from fhir_server.store.rows import Rows
 
@@ -106,9 +106,14 @@ def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
 
 
 def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:  # noqa: ARG001
-    """`SELECT pk FROM index_number`, one branch for each path."""
-    limits = amount_condition(value)
-    return union(sql(SELECT, one) + limits for one in keys(parameter, tenant, "number"))
+    """`SELECT pk FROM index_number`, one branch for each path; right for one resource after another."""
+    return union(sql(SELECT, one) + amount_condition(value) for one in keys(parameter, tenant, "number"))
+
+
+def ranges(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
+    """What `condition` finds, in selections each of which is one range of a b-tree."""
+    found = keys(parameter, tenant, "number")
+    return [sql(SELECT, one) + each for one in found for each in amount_alternatives(value)]
 
 
 def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:  # noqa: ARG001

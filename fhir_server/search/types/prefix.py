@@ -74,6 +74,15 @@ _AMOUNTS: Mapping[str, tuple[LiteralString, tuple[str, ...]]] = {
     "eb": ("high < %s", ("value",)),
     "ap": ("low <= %s AND high >= %s", ("high", "low")),
 }
+# The same as alternatives without a row in common, each of them one range of a b-tree: nearly all numbers are points, for
+# which `low` says all, and the ranges have an index of their own. Its condition is told as the migration tells it.
+_RANGES: LiteralString = "sign(high - low) = 1 AND high >= %s AND low < %s"
+_ALTERNATIVES: Mapping[str, tuple[tuple[LiteralString, tuple[str, ...]], ...]] = {
+    "gt": (("low > %s", ("value",)), ("sign(high - low) = 1 AND high > %s AND low <= %s", ("value", "value"))),
+    "ge": (("low >= %s", ("value",)), (_RANGES, ("value", "value"))),
+    "eb": (("low < %s AND high < %s", ("value", "value")),),
+    "ap": (("low >= %s AND low <= %s", ("low", "high")), (_RANGES, ("low", "low"))),
+}
 
 
 def _bound(template: tuple[LiteralString, tuple[str, ...]], value: Any) -> Fragment:
@@ -88,10 +97,23 @@ def span_condition(span: Span) -> Fragment:
 
 def amount_condition(amount: Amount, low: LiteralString = "low", high: LiteralString = "high") -> Fragment:
     """The condition on two numeric columns; the same column twice compares points."""
-    text, names = _AMOUNTS[amount.prefix]
-    if (low, high) != ("low", "high"):
-        text = text.replace("low", "\x01").replace("high", high).replace("\x01", low)
-    return _bound((text, names), amount)
+    return _on(low, high, _AMOUNTS[amount.prefix], amount)
+
+
+def amount_alternatives(
+    amount: Amount, low: LiteralString = "low", high: LiteralString = "high"
+) -> tuple[Fragment, ...]:
+    """Conditions one of which holds where amount_condition does, each of them one range of a b-tree that begins with `low`."""
+    found = _ALTERNATIVES.get(amount.prefix, (_AMOUNTS[amount.prefix],))
+    return tuple(_on(low, high, one, amount) for one in found)
+
+
+def _on(
+    low: LiteralString, high: LiteralString, template: tuple[LiteralString, tuple[str, ...]], value: Any
+) -> Fragment:
+    text, names = template
+    text = text.replace("low", "\x01").replace("high", high).replace("\x01", low)
+    return _bound((text, names), value)
 
 
 def instant_condition(span: Span, column: LiteralString) -> Fragment:

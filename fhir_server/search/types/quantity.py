@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/search.html#quantity
 comparator such as `<` makes a range of what is below the value.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from decimal import Context as Arithmetic
@@ -20,7 +20,7 @@ from fhir_server.search.path import Node, Path
 from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import split, unescape
 from fhir_server.search.types.number import EXACT, INFINITY, amount, decimal
-from fhir_server.search.types.prefix import Amount, amount_condition, amount_holds
+from fhir_server.search.types.prefix import Amount, amount_alternatives, amount_condition, amount_holds
 from fhir_server.search.types.selection import check_modifier, keys, union
 from fhir_server.store.rows import Quantity, Rows
 from terminology import ucum
@@ -224,14 +224,31 @@ def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
 
 
 def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:  # noqa: ARG001
-    """`SELECT pk FROM index_quantity`, one branch for each path."""
+    """`SELECT pk FROM index_quantity`, one branch for each path; right for one resource after another."""
+    return union(_selections(parameter, value, tenant, _as_one))
+
+
+def ranges(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
+    """What `condition` finds, in selections each of which is one range of a b-tree."""
+    return _selections(parameter, value, tenant, amount_alternatives)
+
+
+_Limits = Callable[[Amount, LiteralString, LiteralString], tuple[Fragment, ...]]
+
+
+def _as_one(sought: Amount, low: LiteralString, high: LiteralString) -> tuple[Fragment, ...]:
+    return (amount_condition(sought, low, high),)
+
+
+def _selections(parameter: Parameter, value: Value, tenant: int, limits_of: _Limits) -> list[Fragment]:
     if value.canonical is not None:
-        limits = amount_condition(value.canonical[1], "canonical_low", "canonical_high")
-        return union(
-            sql(SELECT_CANONICAL, one) + limits for one in _canonical_keys(parameter, value.canonical[0], tenant)
-        )
-    limits = amount_condition(value.amount) + _unit_condition(value, tenant)
-    return union(sql(SELECT, one) + limits for one in keys(parameter, tenant, "quantity"))
+        unit, sought = value.canonical
+        limits = limits_of(sought, "canonical_low", "canonical_high")
+        found = _canonical_keys(parameter, unit, tenant)
+        return [sql(SELECT_CANONICAL, one) + each for one in found for each in limits]
+    limits = limits_of(value.amount, "low", "high")
+    unit_too = _unit_condition(value, tenant)
+    return [sql(SELECT, one) + each + unit_too for one in keys(parameter, tenant, "quantity") for each in limits]
 
 
 def _canonical_keys(parameter: Parameter, unit: str, tenant: int) -> list[int]:

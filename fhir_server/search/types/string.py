@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/search.html#string
 
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
@@ -35,6 +35,19 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "Annotation": ("text",),
 }
 _MOST_WORDS = 8
+# Each text of a key once: every step reads the next 64 texts behind the last, in order, so that a text which many resources
+# have costs one step, and texts which few have share one. The last step finds fewer than 64.
+_WALK: LiteralString = (
+    "SELECT s.pk FROM (WITH RECURSIVE walk (texts) AS ("
+    "SELECT array_agg(value) FROM (SELECT value FROM index_string WHERE key = %s ORDER BY value LIMIT 64) c"
+    " UNION ALL SELECT n.texts FROM walk w CROSS JOIN LATERAL (SELECT array_agg(value) AS texts FROM (SELECT value"
+    " FROM index_string WHERE key = %s AND value > w.texts[64] ORDER BY value LIMIT 64) c) n WHERE w.texts[64] IS NOT NULL"
+    ") SELECT DISTINCT t FROM walk, unnest(texts) AS t WHERE length(t) = %s OR "
+)
+# Fenced, for the planner would rather read all rows of the key in the order of pk.
+_OF_WALKED: LiteralString = (
+    ") d CROSS JOIN LATERAL (SELECT i.pk FROM index_string i WHERE i.key = %s AND i.value = d.t AND "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +153,24 @@ def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
 
 
 def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:
-    """`SELECT pk FROM index_string`; a start and an exact text are one range of the b-tree, :contains reads a key's rows."""
+    """`SELECT pk FROM index_string`; a start and an exact text are one range of the b-tree, :contains reads a key's rows.
+
+    That is right for one resource after another; `walked` finds all that contain a text.
+    """
     found = _keys(parameter, modifier, tenant)
     test = _test(modifier, value)
     return union(sql(SELECT, one) + test for one in found)
+
+
+def walked(parameter: Parameter, modifier: str, value: Value, tenant: int) -> Fragment:
+    """What `condition` finds for :contains and :text, in time proportional to the different texts of each path."""
+    parts = _parts(modifier, value)
+    return union(_walk(one, parts) for one in _keys(parameter, modifier, tenant))
+
+
+def _walk(found: int, parts: Sequence[str]) -> Fragment:
+    short = sql(_WALK, found, found, LONGEST_VALUE) + _contain("t", parts)
+    return short + sql(_OF_WALKED, found) + _contain("coalesce(i.full_value, i.value)", parts) + sql(" OFFSET 0) s")
 
 
 def _keys(parameter: Parameter, modifier: str | None, tenant: int) -> list[int]:
@@ -155,13 +182,20 @@ def _test(modifier: str | None, value: Value) -> Fragment:
     match modifier:
         case "exact":
             return _exact(value)
-        case "contains":
-            return sql(" AND strpos(coalesce(full_value, value), %s) > 0", value.normal)
-        case "text":
-            words = [" " + word for word in value.normal.split(" ")]
-            return join("", [sql(" AND strpos(' ' || coalesce(full_value, value), %s) > 0", word) for word in words])
+        case "contains" | "text":
+            return sql(" AND ") + _contain("coalesce(full_value, value)", _parts(modifier, value))
         case _:
             return starts(value.normal)
+
+
+def _parts(modifier: str, value: Value) -> list[str]:
+    """What a text has to contain, seen with a space before it."""
+    return [value.normal] if modifier == "contains" else [" " + word for word in value.normal.split(" ")]
+
+
+def _contain(column: LiteralString, parts: Sequence[str]) -> Fragment:
+    text: LiteralString = "strpos(' ' || C, %s) > 0"
+    return join(" AND ", [sql(text.replace("C", column), part) for part in parts])
 
 
 def _exact(value: Value) -> Fragment:

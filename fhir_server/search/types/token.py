@@ -19,7 +19,7 @@ from fhir_server.search.key import key
 from fhir_server.search.parameter import Parameter
 from fhir_server.search.path import Node, Path
 from fhir_server.search.types import string
-from fhir_server.search.types.context import Context
+from fhir_server.search.types.context import Context, Direction, NotAtHand
 from fhir_server.search.types.escape import split, unescape
 from fhir_server.search.types.selection import NOTHING, check_modifier, keys, union
 from fhir_server.store.rows import Rows, String
@@ -42,7 +42,7 @@ _BOOLEANS = ("true", "false")
 _SPECIAL_VALUES = frozenset(
     ("http://hl7.org/fhir/special-values", "http://terminology.hl7.org/CodeSystem/special-values")
 )
-_TELEPHONE = re.compile(r"[-+()./\d\s]*\d[-+()./\d\s]*", re.ASCII)
+_TELEPHONE = re.compile(r"[-+()./\s]*\d[-+()./\d\s]*", re.ASCII)  # one way to read it, so linear time
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,27 +106,27 @@ def _of_type(parameter: Parameter, text: str) -> Value:
 
 def _of_value_set(parameter: Parameter, text: str, context: Context) -> Value:
     url = unescape(text)
-    codes = context.codes_of(url)
-    if codes is None:
-        raise refuse(
-            "not-supported",
-            f"{parameter.code}:in={text}: this value set is not known or cannot be expanded",
-            parameter.code,
-        )
+    try:
+        codes = context.codes_of(url)
+    except NotAtHand as missing:
+        raise NotAtHand(f"{parameter.code}:in={text}: {missing}", parameter.code) from None
     return Value(None, url, tuple(sorted(codes)))
 
 
-def _hierarchy(parameter: Parameter, direction: str, token: Value, context: Context) -> Value:
+def _hierarchy(parameter: Parameter, direction: Direction, token: Value, context: Context) -> Value:
     if not token.code:
         raise refuse("value", f"{parameter.code}:{direction}: a code is needed", parameter.code)
     if direction == "below" and "/" in token.code and all(_is_open_code(path) for path in parameter.paths):
         return token
     systems = {path.code_system for path in parameter.paths}
     system = token.system or (systems.pop() if len(systems) == 1 else None)
-    codes = context.subsumed(system, token.code, "above" if direction == "above" else "below")
-    if codes is None:
-        text = f"{parameter.code}:{direction}={token.code}: no hierarchy of codes is known here"
-        raise refuse("not-supported", text, parameter.code)
+    asked = f"{parameter.code}:{direction}={token.code}"
+    if system is None:
+        raise NotAtHand(f"{asked}: codes of more than one system are meant; write system|code", parameter.code)
+    try:
+        codes = context.subsumed(system, token.code, direction)
+    except NotAtHand as missing:
+        raise NotAtHand(f"{asked}: {missing}", parameter.code) from None
     return Value(system, token.code, tuple((system, code) for code in sorted({*codes, token.code})))
 
 
@@ -292,17 +292,29 @@ def of_keys(found: list[int]) -> Fragment:
 
 def wanted(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> set[int]:
     """The keys that a resource has one of if it fulfils the search."""
-    pairs = ((value.system, value.code),) if value.expansion is None else value.expansion
+    if value.expansion is not None:
+        return set(_expanded(parameter.paths, value.expansion, tenant))
     out: set[int] = set()
     for path in parameter.paths:
         where = (tenant, path.resource_type, path.text)
         if modifier == "of-type":
             out.add(key(*where, "of-type", value.system or "", value.code, value.value))
-        elif modifier == "below" and value.expansion is None:
+        elif modifier == "below":
             out.add(key(*where, "below", value.code.casefold()))
         else:
-            out.update(one for system, code in pairs for one in _forms(where, path, system, code))
+            out.update(_forms(where, path, value.system, value.code))
     return out
+
+
+@functools.lru_cache(maxsize=16)  # thousands of keys, which the compiler and each match() ask for again
+def _expanded(paths: tuple[Path, ...], tokens: tuple[tuple[str | None, str], ...], tenant: int) -> frozenset[int]:
+    """The keys of many tokens on each path."""
+    return frozenset(
+        one
+        for path in paths
+        for system, code in tokens
+        for one in _forms((tenant, path.resource_type, path.text), path, system, code)
+    )
 
 
 def _forms(where: tuple[int, str, str], path: Path, system: str | None, code: str) -> Iterator[int]:

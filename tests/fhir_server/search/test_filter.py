@@ -81,6 +81,8 @@ REFUSED = [
     ("name eq a and", "name of a search parameter"),
     ("name eq a or", "name of a search parameter"),
     ('name eq "a', "a JSON string"),
+    ('name eq "\\ud800"', "surrogates"),
+    ('name eq "\\u0000"', "NUL"),
     ("nmae eq a", "did you mean 'name'"),
     ("gender co a", "takes eq"),
     ("name gt a", "takes"),
@@ -92,7 +94,7 @@ REFUSED = [
     ("general-practitioner[name eq a]", "'.'"),
     ("general-practitioner.nmae eq a", "unknown search parameter"),
     ("name eq !", "letter or digit"),
-    ("gender in http://unknown", "not known"),
+    ("gender in http://unknown", "not at hand"),
 ]
 
 

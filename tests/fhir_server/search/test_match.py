@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fhir_server.outcome import Refusal
 from fhir_server.search.match import Matcher
-from tests.fhir_server.search.world import TENANT, World, query_of, world
+from tests.fhir_server.search.world import CONTEXT, TENANT, World, query_of, world
 
 LOINC, LOCAL = "http://loinc.org", "http://acme.org/codes"
 
@@ -46,7 +46,10 @@ TEXT = st.builds(lambda div: {"status": "generated", "div": div}, NARRATIVES)
 
 def references(*kinds: str) -> st.SearchStrategy[Any]:
     literal = st.builds(lambda kind, name: {"reference": f"{kind}/{name}"}, st.sampled_from(kinds), IDS)
-    return st.one_of(literal, literal, st.just({"reference": "urn:uuid:1"}), st.just({"display": "nobody"}))
+    absolute = literal.map(lambda one: {"reference": f"{CONTEXT.base}/{one['reference']}"})
+    local = IDS.map(lambda name: {"reference": f"#{name}"})
+    odd = (st.just({"reference": "urn:uuid:1"}), st.just({"display": "nobody"}))
+    return st.one_of(literal, literal, local, absolute, *odd)
 
 
 def resources(kind: str, **elements: Any) -> st.SearchStrategy[dict[str, Any]]:
@@ -54,6 +57,20 @@ def resources(kind: str, **elements: Any) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(needed, optional={"meta": META, "text": TEXT, **elements})
 
 
+INSIDE = st.one_of(
+    st.fixed_dictionaries(
+        {"resourceType": st.just("Patient"), "id": IDS},
+        optional={
+            "name": st.lists(st.fixed_dictionaries({"family": NAMES}), max_size=1),
+            "active": st.booleans(),
+            "generalPractitioner": st.lists(references("Practitioner"), max_size=1),
+        },
+    ),
+    st.fixed_dictionaries(
+        {"resourceType": st.just("Observation"), "id": IDS},
+        optional={"status": st.just("final"), "code": CONCEPTS, "subject": references("Patient")},
+    ),
+)
 PATIENTS = resources(
     "Patient",
     name=st.lists(
@@ -80,6 +97,7 @@ OBSERVATIONS = resources(
     valueQuantity=QUANTITIES,
     component=st.lists(st.fixed_dictionaries({"code": CONCEPTS}, optional={"valueQuantity": QUANTITIES}), max_size=2),
     derivedFrom=st.lists(references("Observation"), max_size=1),
+    contained=st.lists(INSIDE, max_size=2, unique_by=lambda one: one["id"]),
 )
 LISTS = resources(
     "List", entry=st.lists(st.fixed_dictionaries({"item": references("Patient", "Observation")}), max_size=3)

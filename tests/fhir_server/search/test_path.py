@@ -115,6 +115,8 @@ def test_a_path_knows_its_text_types_and_properties(
         ("Subscription", "channel.payload", None),  # media types, a grammar
         ("Patient", "language", None),
         ("SearchParameter", "code", None),  # bound to nothing
+        ("Condition", "clinicalStatus", "http://terminology.hl7.org/CodeSystem/condition-clinical"),
+        ("Observation", "category", None),  # bound to one system, but others may stand there
         ("Patient", "name.family", None),
     ],
 )

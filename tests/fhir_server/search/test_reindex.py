@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from fhir_server.app import context_of, pool_of
+from fhir_server.context import Context
 from fhir_server.interactions.change import Change
 from fhir_server.interactions.conditional import find
-from fhir_server.interactions.context import Context
 from fhir_server.interactions.write import change
 from fhir_server.outcome import Refusal
 from fhir_server.search.registration import refresh

@@ -45,7 +45,7 @@ class World:
 
     def __init__(self, runner: asyncio.Runner, pool: Pool, types: Types) -> None:
         self.runner, self.pool, self.types = runner, pool, types
-        self.parameters = r4_parameters()
+        self.parameters = r4_parameters().copy(CONTEXT.base)
         self.kept: dict[str, Resource] = {}
         self.shapes = KnownShapes()
 
@@ -55,10 +55,11 @@ class World:
         return self.kept.get(reference)
 
     def referring(self, kind: str, parameter: Parameter, target: str) -> Iterable[Resource]:
-        return [r for r in self.kept.values() if r["resourceType"] == kind and target in targets(parameter, r)]
+        some = (one for one in self.kept.values() if one["resourceType"] == kind)
+        return [one for one in some if target in targets(parameter, one, CONTEXT.base)]
 
     def in_memory(self, query: Query) -> set[str]:
-        matcher = Matcher(TENANT, self)
+        matcher = Matcher(TENANT, self, CONTEXT.base)
         return {name for name, resource in self.kept.items() if matcher.matches(query, resource)}
 
     # --- the database -------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from fhir_server.outcome import Refusal
+from fhir_server.search.types.context import NotAtHand
 from fhir_server.search.types.token import condition
 from tests.fhir_server.search.types.asking import CONTEXT, found, parsed
 
@@ -113,13 +114,19 @@ def test_a_media_type_is_found_below_its_base(query: str, expected: bool) -> Non
     assert found(DOCUMENT, query) is expected
 
 
-TERMINOLOGY = replace(
-    CONTEXT,
-    codes_of=lambda value_set: {(SNOMED, "1"), (LOCAL, "x")} if value_set == "http://acme.org/vs" else None,
-    subsumed=lambda system, code, direction: (
-        {"1", "11", "12"} if (system, code, direction) == (SNOMED, "1", "below") else None
-    ),
-)
+def codes_of(value_set: str) -> set[tuple[str, str]]:
+    if value_set != "http://acme.org/vs":
+        raise NotAtHand("no such value set")
+    return {(SNOMED, "1"), (LOCAL, "x")}
+
+
+def subsumed(system: str, code: str, direction: str) -> set[str]:
+    if (system, code, direction) != (SNOMED, "1", "below"):
+        raise NotAtHand("no such code system")
+    return {"1", "11", "12"}
+
+
+TERMINOLOGY = replace(CONTEXT, codes_of=codes_of, subsumed=subsumed)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +165,13 @@ def test_a_boolean_is_true_or_false() -> None:
 def test_one_key_is_an_equality_without_duplicates() -> None:
     parameter, modifier, value = parsed("Condition", f"code={SNOMED}|1")
     assert condition(parameter, modifier, value, 1).text == "SELECT pk FROM index_token WHERE key = %s"
+
+
+def test_a_value_set_is_one_array_of_keys() -> None:
+    many = replace(CONTEXT, codes_of=lambda _: {(SNOMED, str(n)) for n in range(500)})
+    fragment = condition(*parsed("Condition", "code:in=http://acme.org/vs", many), 1)
+    assert fragment.text == "SELECT pk FROM index_token WHERE key = ANY(%s::int8[])"
+    assert len(fragment.parameters[0]) == 500
 
 
 def test_a_system_that_the_binding_excludes_finds_nothing_without_looking() -> None:
