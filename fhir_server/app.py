@@ -14,7 +14,8 @@ from fastapi_offline import FastAPIOffline
 from starlette.responses import RedirectResponse
 from starlette.types import Receive, Scope, Send
 
-from fhir_server.interactions.context import Context
+from fhir_server.context import Context
+from fhir_server.packages import Packages
 from fhir_server.rest.endpoint import Endpoint, accepts
 from fhir_server.rest.health import health_routes
 from fhir_server.rest.openapi import openapi
@@ -24,7 +25,7 @@ from fhir_server.settings import Settings
 from fhir_server.store.changes import KnownShapes
 from fhir_server.store.pool import Pool
 from fhir_server.store.resources import Types
-from fhir_server.validation import structural_issues
+from fhir_server.validation import Validation
 from profiles.definitions import r4
 
 PREFIX = b"/fhir"
@@ -89,14 +90,16 @@ async def context_of(settings: Settings, pool: Pool) -> Context:
         types = await Types.load(conn)
         row = await (await conn.execute("SELECT value FROM secret WHERE name = 'page'")).fetchone()
     assert row is not None, "written by migrate"
+    packages = Packages(settings.data_dir / "packages")
     return Context(
         settings=settings,
         definitions=r4(),
-        parameters=r4_parameters().copy(),
-        validate=structural_issues,
+        parameters=r4_parameters().copy(settings.fhir_base),
+        validate=Validation(settings, packages),
         pool=pool,
         types=types,
         shapes=KnownShapes(),
+        packages=packages,
         page_key=bytes(row[0]),
         tenant=TENANT,
         base=settings.fhir_base,

@@ -1,4 +1,4 @@
-"""The command line: `mediconnect serve | migrate | load | demo | package | doctor | version`; each command imports what it needs when it is called.
+"""The command line: `mediconnect serve | migrate | load | demo | reindex | package | doctor | version`; each command imports what it needs when it is called.
 
 https://typer.tiangolo.com/tutorial/commands/
 """
@@ -82,9 +82,9 @@ def load(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the last load of the same paths.")] = False,
     server: Annotated[str, typer.Option(help="Base URL of a FHIR server to load to; else the own database.")] = "",
     report: Annotated[Path | None, typer.Option(help="File for what is refused; else one in DATA_DIR/reports.")] = None,
-    validate: Annotated[str, typer.Option(help="How strictly resources are checked: structure, base or none.")] = (
-        "structure"
-    ),
+    validate: Annotated[
+        str, typer.Option(help="Level of validation: structure, base, profiles or none; else as the server's.")
+    ] = "",
     check: Annotated[
         bool, typer.Option("--check", help="Load nothing; compare what is stored with the paths.")
     ] = False,
@@ -293,10 +293,17 @@ def version() -> None:
 
 def main() -> None:
     """The command `mediconnect`: runs what the arguments say; a command that cannot do its work says so in one line."""
+    from pydantic import ValidationError
+
     from fhir_server.store.lock import CannotStart
 
     try:
         app()
     except CannotStart as error:
         print(f"mediconnect: {error}", file=sys.stderr)
+        sys.exit(1)
+    except ValidationError as error:  # of the settings, the only model there is
+        for one in error.errors(include_url=False, include_context=False):
+            name = "".join(f"MEDICONNECT_{part}: ".upper() for part in one["loc"])
+            print(f"mediconnect: {name}{one['msg'].removeprefix('Value error, ')}", file=sys.stderr)
         sys.exit(1)

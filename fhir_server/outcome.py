@@ -23,6 +23,7 @@ STATUS: dict[str, int] = {
     "expired": 401,
     "forbidden": 403,
     "suppressed": 403,
+    "extension": 422,
     "processing": 400,
     "not-supported": 400,
     "not-found": 404,
@@ -41,6 +42,10 @@ STATUS: dict[str, int] = {
     "incomplete": 500,
     "informational": 200,
 }
+
+# What breaks a rule of a profile, whatever its issue type: it is R4, so 400 would say too much.
+UNPROCESSABLE = 422
+ERRORS = frozenset(("error", "fatal"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,8 @@ class Refusal(Exception):
         headers: Iterable[tuple[str, str]] = (),
     ) -> None:
         self.issues: tuple[Issue, ...] = (issues,) if isinstance(issues, Issue) else tuple(issues)
-        self.status = status if status is not None else STATUS[self.issues[0].code]
+        first = next((issue for issue in self.issues if issue.severity in ERRORS), self.issues[0])
+        self.status = status if status is not None else STATUS[first.code]
         self.headers: tuple[tuple[str, str], ...] = tuple(headers)
         super().__init__("; ".join(issue.diagnostics for issue in self.issues))
 

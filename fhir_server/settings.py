@@ -3,14 +3,20 @@
 The prefix is MEDICONNECT_. docs/settings.md lists the same names; a test compares the two.
 """
 
+import re
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
+Level = Literal["structure", "base", "profiles"]
+"""How closely a resource is compared with what FHIR and profiles say, from the least to the most."""
+LEVELS: tuple[Level, ...] = get_args(Level)
+_CANONICAL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s|]+(\|[^\s|]+)?")
 
 
 class Settings(BaseSettings):
@@ -37,11 +43,18 @@ class Settings(BaseSettings):
     max_bundle_entries: int = Field(20_000, ge=1, description="Most entries of a batch or transaction.")
     page_size: int = Field(20, ge=1, description="Resources on a search or history page where _count is not given.")
     max_page_size: int = Field(1000, ge=1, description="Largest _count that is honoured.")
+    max_search_codes: int = Field(
+        10_000, ge=1, description="Most codes that value sets and hierarchies may bring into one search."
+    )
     create_on_update: bool = Field(True, description="Whether PUT to an unused id creates the resource.")
     conditional_delete: Literal["not-supported", "single", "multiple"] = Field(
         "multiple", description="What DELETE with criteria may do."
     )
     max_conditional_deletes: int = Field(1000, ge=1, description="Most resources one conditional delete may remove.")
+    validation: Level = Field("base", description="How closely resources are validated before they are stored.")
+    validation_types: str = Field("", description="Levels of single types: `Patient=profiles, Observation=structure`.")
+    validation_relax: bool = Field(False, description="Whether a client may ask for a lower level by `Prefer`.")
+    required_profiles: str = Field("", description="Profiles that every resource of a type has to meet.")
     cors_origins: str = Field("*", description="Origins that browsers may call from, separated by commas.")
 
     @cached_property
@@ -49,3 +62,74 @@ class Settings(BaseSettings):
         """The FHIR base as clients see it, without a slash at the end."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.base_url.rstrip("/") or f"http://{host}:{self.port}/fhir"
+
+    @cached_property
+    def levels(self) -> dict[str, Level]:
+        """The levels of the types that have one of their own; a type with a required profile is at `profiles`."""
+        return {**dict.fromkeys(self.profiles, LEVELS[-1]), **_levels(self.validation_types)}
+
+    @cached_property
+    def profiles(self) -> dict[str, tuple[str, ...]]:
+        """By type, the canonicals of the profiles its resources have to meet."""
+        return _profiles(self.required_profiles)
+
+    @field_validator("validation_types")
+    @classmethod
+    def _are_levels(cls, text: str) -> str:
+        _check_types(_levels(text))
+        return text
+
+    @field_validator("required_profiles")
+    @classmethod
+    def _are_profiles(cls, text: str) -> str:
+        _check_types(_profiles(text))
+        return text
+
+    @model_validator(mode="after")
+    def _are_levels_high_enough(self) -> "Settings":
+        for name in self.profiles:
+            if self.levels[name] != LEVELS[-1]:
+                raise ValueError(
+                    f"MEDICONNECT_REQUIRED_PROFILES has a profile for {name}, which MEDICONNECT_VALIDATION_TYPES"
+                    f" validates at the level {self.levels[name]} only"
+                )
+        return self
+
+
+def _levels(text: str) -> dict[str, Level]:
+    found: dict[str, Level] = {}
+    for name, word in _pairs(text):
+        level = next((one for one in LEVELS if one == word), None)
+        if level is None:
+            raise ValueError(f"{name}={word[:80]}: a level is {', '.join(LEVELS)}")
+        if found.setdefault(name, level) != level:
+            raise ValueError(f"{name} is given two levels")
+    return found
+
+
+def _profiles(text: str) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for name, canonical in _pairs(text):
+        if not _CANONICAL.fullmatch(canonical):
+            raise ValueError(f"{name}={canonical[:200]}: a profile is named by its canonical, perhaps with |version")
+        found[name] = (*found.get(name, ()), canonical)
+    return found
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """`A=x, B=y` as pairs; white space or a comma separates them."""
+    pairs = []
+    for part in re.split(r"\s*,\s*|\s+", text.strip()) if text.strip() else ():
+        name, sign, value = part.partition("=")
+        if not (name and sign and value):
+            raise ValueError(f"{part[:80]!r} is not of the form Type=…")
+        pairs.append((name, value))
+    return pairs
+
+
+def _check_types(names: Iterable[str]) -> None:
+    for name in names:
+        from profiles.definitions import r4  # noqa: PLC0415 (only who sets this waits for the definitions)
+
+        if not r4().is_resource(name):
+            raise ValueError(f"{name[:80]} is no R4 resource type")

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from fhir_server.interactions.context import Context
+from fhir_server.context import Context
 from fhir_server.interactions.links import LINK, REFERENCE, actions
 from fhir_server.json import dump_json
 from fhir_server.outcome import Refusal

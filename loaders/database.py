@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
-from fhir_server.interactions.context import Context
+from fhir_server.context import Context
 from fhir_server.interactions.entry import entry_of
 from fhir_server.interactions.links import conditional_references
 from fhir_server.interactions.transaction import transaction
@@ -158,8 +158,11 @@ async def _refusal_of(context: Context, work: Awaitable[object]) -> Refusal | No
 
 
 def _is_valid(context: Context, part: Part) -> bool:
-    issues = context.validate(part.entries[0]["resource"])
-    return not any(issue.severity in ("error", "fatal") for issue in issues)
+    try:
+        context.validate(part.entries[0]["resource"])
+    except Refusal:
+        return False
+    return True
 
 
 def independent(parts: Sequence[Part]) -> bool:

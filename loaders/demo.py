@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
-from fhir_server.interactions.context import Context
+from fhir_server.context import Context
 from fhir_server.json import dump_json
 from fhir_server.settings import Settings
 from fhir_server.store.cluster import DatabaseUnavailable

@@ -26,7 +26,7 @@ from loaders.progress import Display, Report
 from loaders.record import Record
 from loaders.source import Source, Stage, files, survey, tasks
 from loaders.unit import Failure, Interrupted, Outcome, Task
-from loaders.worker import Finished, Lost, Message, Orders, opened_context, validator, work
+from loaders.worker import Finished, Lost, Message, Orders, check_level, opened_context, work
 
 LOADED, REFUSED, USAGE, INTERRUPTED = 0, 1, 2, 3
 PATIENCE = 30.0
@@ -37,7 +37,7 @@ class Options:
     """How to load. `server`: the base of a FHIR server to load to over HTTP; else the database of the settings."""
 
     workers: int = 2
-    validate: str = "structure"
+    validate: str = ""  # empty: as the server of these settings does
     resume: bool = False
     server: str = ""
     report: Path | None = None
@@ -159,7 +159,7 @@ def load(paths: Sequence[Path], settings: Settings, options: Options) -> int:
         display.say(f"mediconnect: there is no {missing[0]}" if missing else "mediconnect: there is nothing to load")
         return USAGE
     try:
-        validator(options.validate)
+        check_level(options.validate)
     except ValueError as error:
         display.say(f"mediconnect: {error}")
         return USAGE

@@ -15,13 +15,13 @@ from itertools import count, islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from fhir_server import validation
 from fhir_server.app import context_of, pool_of
-from fhir_server.interactions.context import Context, Validator
+from fhir_server.context import Context, Validator
 from fhir_server.json import parse_json
 from fhir_server.outcome import Refusal, refuse
 from fhir_server.rest.xml import parse_xml
-from fhir_server.settings import Settings
+from fhir_server.settings import LEVELS, Settings
+from fhir_server.validation import Validation
 from loaders.bundles import parts_of
 from loaders.database import Database
 from loaders.ndjson import parts_of_lines
@@ -32,12 +32,12 @@ from loaders.unit import Done, Interrupted, Outcome, Part, Target, Task, Unit
 ENTRIES = 250  # of a batch that are stored and recorded at once
 TASKS = 64  # between two collections of cyclic garbage
 STATEMENT_TIMEOUT = 600.0
-LEVELS = ("structure", "base", "none")
+NONE = "none"  # the level for what was validated elsewhere
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What every worker of a load is told: the database (`url`) or server, the record, how strictly to validate."""
+    """What every worker of a load is told: the database (`url`) or server, the record, the level of validation."""
 
     url: str
     server: str
@@ -121,25 +121,29 @@ async def _target(orders: Orders, settings: Settings) -> AsyncIterator[Target]:
 
 
 @contextlib.asynccontextmanager
-async def opened_context(settings: Settings, level: str = "structure") -> AsyncIterator[Context]:
+async def opened_context(settings: Settings, level: str = "") -> AsyncIterator[Context]:
     """A context on the migrated database of the settings, for use in this process, validating at the level."""
     pool = pool_of(settings)
     await pool.open()
     try:
-        yield replace(await context_of(settings, pool), validate=validator(level))
+        context = await context_of(settings, pool)
+        yield replace(context, validate=validator(context, level))
     finally:
         await pool.close()
 
 
-def validator(level: str) -> Validator:
-    """The validator of a level, one of LEVELS; ValueError where this server has none of it."""
-    if level == "none":
-        return lambda resource: []  # noqa: ARG005 (the Protocol names it)
-    name = {"structure": "structural_issues", "base": "base_issues"}.get(level, "")
-    found: Validator | None = getattr(validation, name, None)
-    if found is None:
-        raise ValueError(f"there is no validation '{level}'; there are {', '.join(LEVELS)}")
-    return found
+def validator(context: Context, level: str) -> Validator:
+    """The validator of a level: that of the settings where it is empty; who loads may choose a lower one."""
+    if level == NONE:
+        return lambda resource: ()  # noqa: ARG005 (the Protocol names it)
+    asked = next((one for one in LEVELS if one == level), None)
+    return Validation(context.settings, context.packages, asked, relax=True)
+
+
+def check_level(level: str) -> None:
+    """Raises ValueError for what is no level of validation."""
+    if level not in ("", *LEVELS, NONE):
+        raise ValueError(f"there is no validation '{level}'; there are {', '.join((*LEVELS, NONE))}")
 
 
 def remaining(unit: Unit, done: Done) -> Unit | None:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from fhir_server.interactions.context import Context
+from fhir_server.context import Context
 from fhir_server.interactions.entry import Answer, items_of, rendered
 from fhir_server.search.bundle import bundle
 

@@ -3,12 +3,12 @@
 https://hl7.org/fhir/R4/http.html#capabilities and https://hl7.org/fhir/R4/capabilitystatement.html
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-from fhir_server.interactions.context import Context
+from fhir_server.context import Context
 from fhir_server.json import dump_json
 from fhir_server.search.parameter import Parameter, Parameters
 from fhir_server.search.registration import registry_of, searchable
@@ -24,9 +24,21 @@ MODES = ("full", "normative", "terminology")
 WITHOUT_PATHS = frozenset(("_id", "_lastUpdated", "_text", "_content", "_filter"))  # answered, though not from a path
 
 
-@lru_cache(maxsize=16)
-def _cached(context_key: tuple[str, bool, str, int], parameters: Parameters, types: tuple[str, ...]) -> bytes:
+Stated = Callable[[str], list[dict[str, str]]]
+"""The operations at a type, or, where the type is empty, at the system."""
+Profiles = tuple[tuple[str, tuple[str, ...]], ...]  # by type, the canonicals of its profiles; hashable
+
+
+@lru_cache(maxsize=4)
+def _cached(
+    context_key: tuple[str, bool, str, int],
+    parameters: Parameters,
+    types: tuple[str, ...],
+    stated: Stated,
+    supported: Profiles,
+) -> bytes:
     base, create_on_update, conditional_delete, _ = context_key
+    profiles = dict(supported)
     _sources.cache_clear()
     rest = {
         "mode": "server",
@@ -35,13 +47,15 @@ def _cached(context_key: tuple[str, bool, str, int], parameters: Parameters, typ
             "cors": True,
             "description": "Open: this server runs without access control and must not hold real patients' data.",
         },
-        "resource": [_resource(name, parameters, create_on_update, conditional_delete) for name in types],
+        "resource": [
+            _resource(name, parameters, create_on_update, conditional_delete, profiles.get(name, ()), stated(name))
+            for name in types
+        ],
         "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
         "searchParam": _parameters(one for code, one in sorted(parameters.of("Basic").items()) if code.startswith("_")),
+        "operation": stated(""),
     }
-    if not rest["searchParam"]:
-        del rest["searchParam"]
-    return dump_json(_statement(base, rest))
+    return dump_json(_statement(base, {key: value for key, value in rest.items() if value != []}))
 
 
 def _statement(base: str, rest: dict[str, Any]) -> dict[str, Any]:
@@ -66,12 +80,16 @@ def _statement(base: str, rest: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _resource(name: str, parameters: Parameters, create_on_update: bool, conditional_delete: str) -> dict[str, Any]:
+def _resource(
+    name: str, parameters: Parameters, create_on_update: bool, conditional_delete: str, profiles: tuple[str, ...],
+    operations: list[dict[str, str]],
+) -> dict[str, Any]:  # fmt: skip
     own = searchable(parameters, name)
     references = sorted(code for code, one in own.items() if one.type == "reference" and one.paths)
     stated: dict[str, Any] = {
         "type": name,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{name}",
+        "supportedProfile": list(profiles),
         "interaction": [{"code": code} for code in TYPE_INTERACTIONS],
         "versioning": "versioned-update",
         "readHistory": True,
@@ -84,6 +102,7 @@ def _resource(name: str, parameters: Parameters, create_on_update: bool, conditi
         "searchInclude": ["*", *(f"{name}:{code}" for code in references)],
         "searchRevInclude": _referring(name, parameters),
         "searchParam": _parameters(one for _, one in sorted(own.items())),
+        "operation": operations,
     }
     return {key: value for key, value in stated.items() if value != []}
 
@@ -112,8 +131,9 @@ def _referring(name: str, parameters: Parameters) -> list[str]:
     return sorted(_sources(parameters, parameters.resource_types).get(name, []))
 
 
-def capabilities(context: Context) -> bytes:
+def capabilities(context: Context, stated: Stated) -> bytes:
     """The CapabilityStatement's text; made once for a set of registries and settings."""
     generation = registry_of(context.parameters).generation
     key = (context.base, context.settings.create_on_update, context.settings.conditional_delete, generation)
-    return _cached(key, context.parameters, context.parameters.resource_types)
+    supported = tuple(context.packages.supported.items())
+    return _cached(key, context.parameters, context.parameters.resource_types, stated, supported)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from fhir_server.context import Context
 from fhir_server.etag import etag
-from fhir_server.interactions.context import Context
 from fhir_server.json import dump_json, parse_json
 from fhir_server.outcome import Issue, Refusal, refuse
 from fhir_server.search.index import extract, shape_of
@@ -22,12 +22,12 @@ from fhir_server.search.registration import check, refresh, register
 from fhir_server.store.changes import Write
 from fhir_server.store.resources import Current, current
 from fhir_server.store.rows import Rows
+from fhir_server.validation import check_whole
 
 ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 TURN = 16  # changes between which other requests are served
 BEAT = 10.0  # seconds after which the database is told that its transaction is not forgotten
 MILLISECOND = timedelta(milliseconds=1)
-SUBSETTED = ("http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "SUBSETTED")
 
 
 @dataclass(slots=True)
@@ -65,6 +65,7 @@ class Stored:
     content: bytes | None
     created: bool
     changed: bool
+    issues: tuple[Issue, ...] = ()  # what validation remarked, none of them an error
 
 
 def new_id() -> str:
@@ -139,13 +140,11 @@ def _plan(context: Context, change: Change, known: Current | None, now: datetime
         return _plan_delete(context, change, known, now)
     resource = _content(context, change, known)
     _check_identity(change, resource)
-    _check_whole(change, resource)
+    check_whole(resource)
     if change.type == "SearchParameter":
         check(context.parameters, resource)
-    issues = context.validate(resource)
-    if any(issue.severity in ("error", "fatal") for issue in issues):
-        raise Refusal(issues, status=422 if change.patch else None)
-    return _plan_content(context, change, known, resource, now)
+    issues = _validated(context, change, resource)
+    return _plan_content(context, change, known, resource, now, issues)
 
 
 def _check_preconditions(change: Change, known: Current | None) -> None:
@@ -194,14 +193,12 @@ def _check_identity(change: Change, resource: dict[str, Any]) -> None:
         raise refuse("invalid", f"the resource's id {have}, the request's is '{change.id}'", f"{change.type}.id")
 
 
-def _check_whole(change: Change, resource: dict[str, Any]) -> None:
-    """Refuses what says of itself that it is only a part: stored, it would pass for the whole."""
-    meta = resource.get("meta")
-    tags = meta.get("tag") if isinstance(meta, dict) else None
-    for n, tag in enumerate(tags if isinstance(tags, list) else ()):
-        if isinstance(tag, dict) and (tag.get("system"), tag.get("code")) == SUBSETTED:
-            text = "the tag SUBSETTED says that this is only a part of the resource; read all of it, change that"
-            raise refuse("business-rule", text, f"{change.type}.meta.tag[{n}]")
+def _validated(context: Context, change: Change, resource: dict[str, Any]) -> tuple[Issue, ...]:
+    """What validation remarks on what is to be stored. A patch was well formed, so what it comes to is 422, not 400."""
+    try:
+        return tuple(context.validate(resource))
+    except Refusal as refusal:
+        raise Refusal(refusal.issues, status=422) if change.patch else refusal from None
 
 
 def _plan_delete(context: Context, change: Change, known: Current | None, now: datetime) -> tuple[Stored, Write | None]:
@@ -217,20 +214,23 @@ def _plan_delete(context: Context, change: Change, known: Current | None, now: d
 
 
 def _plan_content(
-    context: Context, change: Change, known: Current | None, resource: dict[str, Any], now: datetime
-) -> tuple[Stored, Write | None]:
+    context: Context, change: Change, known: Current | None, resource: dict[str, Any], now: datetime,
+    issues: tuple[Issue, ...],
+) -> tuple[Stored, Write | None]:  # fmt: skip
     if known is not None and known.content is not None:
         same = dump_json(stamped(resource, change.id, known.version, known.written))
         if same == known.content:
-            return Stored(
-                change.type, change.id, known.version, known.written, same, created=False, changed=False
-            ), None
+            unchanged = Stored(
+                change.type, change.id, known.version, known.written, same, created=False, changed=False, issues=issues
+            )
+            return unchanged, None
     version, written = (known.version + 1, _later(now, known)) if known else (1, _milliseconds(now))
     stamped_resource = stamped(resource, change.id, version, written)
     content = dump_json(stamped_resource)
     step = _write(context, change, known, stamped_resource, content, version, written)
     created = known is None or known.deleted
-    return Stored(change.type, change.id, version, written, content, created=created, changed=True), step
+    stored = Stored(change.type, change.id, version, written, content, created=created, changed=True, issues=issues)
+    return stored, step
 
 
 def _write(

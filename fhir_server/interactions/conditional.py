@@ -4,17 +4,22 @@ https://hl7.org/fhir/R4/http.html#ccreate, #cond-update, #cond-patch and #cond-d
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 
-from fhir_server.interactions.context import Context
+from fhir_server.context import Context
 from fhir_server.interactions.url import Pairs, split_query
-from fhir_server.outcome import refuse
+from fhir_server.outcome import Refusal, refuse
 from fhir_server.search.execute import Search
 from fhir_server.search.key import key
-from fhir_server.search.parse import OPTIONS, RESULT, parse
+from fhir_server.search.parse import OPTIONS, RESULT, Limits, parse
 from fhir_server.search.query import Query
 from fhir_server.search.types.context import Context as SearchContext
+from fhir_server.search.value_set import Asked, at_hand, may_ask
 
 SHAPING = frozenset(("_format", "_pretty", "_summary", "_elements"))
+USUAL = Limits()
 SELECT_NOTHING = (RESULT | OPTIONS) - SHAPING
 
 
@@ -46,22 +51,41 @@ def selecting(pairs: Pairs) -> Pairs:
     return [pair for pair in pairs if pair[0] not in SHAPING]
 
 
-def query_of(context: Context, resource_type: str, pairs: Pairs) -> Query:
+async def query_of(context: Context, resource_type: str, pairs: Pairs) -> Query:
     """The Query of the criteria; always strict, and never empty: 412 where nothing selects."""
     context.type_code(resource_type)
     if not any(value for _, value in pairs):
         raise refuse("conflict", f"criteria are needed to select a {resource_type}, none were given", status=412)
-    return parse((resource_type,), pairs, context.parameters, search_context(context))
+    return await parsed(context, (resource_type,), pairs)
+
+
+async def parsed(
+    context: Context, types: Sequence[str], pairs: Pairs, *, lenient: bool = False, limits: Limits = USUAL
+) -> Query:
+    """The Query of a search; the value sets and code systems that it names are looked up before."""
+    read = partial(parse, types, pairs, context.parameters, lenient=lenient, limits=limits)
+    known = search_context(context)
+    if not may_ask(name for name, _ in pairs):
+        return read(known)
+    asked = Asked()
+    with suppress(Refusal):  # the second reading comes to it again, and raises it
+        read(replace(known, codes_of=asked.codes_of, subsumed=asked.subsumed))
+    if not asked.names:
+        return read(known)
+    async with context.connection() as conn:
+        search = Search(conn, context.tenant, context.types, context.parameters)
+        found = await at_hand(search, context.packages.registry, asked.names, context.base)
+    return read(replace(known, codes_of=found.codes_of, subsumed=found.subsumed))
 
 
 def search_context(context: Context) -> SearchContext:
     """What the search types must know of this request."""
-    return SearchContext(tenant=context.tenant, base=context.base)
+    return SearchContext(tenant=context.tenant, base=context.base, most_codes=context.settings.max_search_codes)
 
 
 async def find(context: Context, resource_type: str, pairs: Pairs, limit: int = 2) -> list[str]:
     """The ids of the first resources that the criteria select."""
-    query = query_of(context, resource_type, pairs)
+    query = await query_of(context, resource_type, pairs)
     search = Search(context.conn, context.tenant, context.types, context.parameters)
     return [resource_id for _, resource_id in await search.first(query, limit)]
 

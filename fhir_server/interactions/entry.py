@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from fhir_server.interactions.context import Context
+from fhir_server.context import Context
 from fhir_server.outcome import did_you_mean, refuse
 from fhir_server.search.bundle import quoted
 

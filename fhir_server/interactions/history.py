@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
 
+from fhir_server.context import Context
 from fhir_server.interactions.change import instant
-from fhir_server.interactions.context import Context
 from fhir_server.outcome import refuse
 from fhir_server.search.bundle import quoted
 from fhir_server.search.execute import rows_of

@@ -6,9 +6,9 @@ https://hl7.org/fhir/R4/http.html#trules and https://hl7.org/fhir/R4/bundle.html
 import asyncio
 from collections.abc import Iterator, Sequence, Set
 
+from fhir_server.context import Context
 from fhir_server.interactions.change import TURN
 from fhir_server.interactions.conditional import criteria_of, find_each, query_of
-from fhir_server.interactions.context import Context
 from fhir_server.interactions.links import conditional_references
 from fhir_server.interactions.step import RESTFUL, Step, placed
 from fhir_server.outcome import refuse
@@ -69,7 +69,7 @@ async def resolve_conditional_references(
                 if target := made.get((kind, *(part for pair in sorted(pairs) for part in pair))):
                     mapping[text] = target
                 else:
-                    queries.append(query_of(context, kind, pairs))
+                    queries.append(await query_of(context, kind, pairs))
                     sought[text] = step
     found = await find_each(context, queries, 2 + len(deleted))
     for (text, step), ids in zip(sought.items(), found, strict=True):

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from fhir_server.context import Context
 from fhir_server.interactions.change import Change, new_id
 from fhir_server.interactions.conditional import criteria_of, selecting
-from fhir_server.interactions.context import Context
 from fhir_server.interactions.entry import Entry
 from fhir_server.interactions.url import Pairs, split_path, split_query
 from fhir_server.interactions.write import check_id

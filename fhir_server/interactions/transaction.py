@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from fhir_server.context import Context
 from fhir_server.etag import etag, versions_of
 from fhir_server.interactions.batch import response
 from fhir_server.interactions.change import TURN, Change, Stored, apply, instant
 from fhir_server.interactions.conditional import find_each, lock, lock_key, only, query_of
-from fhir_server.interactions.context import Context
 from fhir_server.interactions.entry import Answer, Dispatch, PatchOf, entry_of, items_of
 from fhir_server.interactions.identity import Targets, identities, resolve_conditional_references
 from fhir_server.interactions.links import Identities, rewritten
@@ -92,7 +92,7 @@ async def _look_up(context: Context, steps: Sequence[Step], deleted: Targets) ->
     queries = []
     for step in steps:
         with placed(step.entry):
-            queries.append(query_of(context, step.type, step.criteria or []))
+            queries.append(await query_of(context, step.type, step.criteria or []))
     for step, ids in zip(steps, await find_each(context, queries, 2 + len(deleted)), strict=True):
         step.found = ids
 

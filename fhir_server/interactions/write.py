@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from fhir_server.context import Context
 from fhir_server.interactions.change import ID, Change, Stored, apply, new_id
 from fhir_server.interactions.conditional import find, find_one, lock, lock_key
-from fhir_server.interactions.context import Context
 from fhir_server.interactions.url import Pairs
 from fhir_server.json import dump_json
 from fhir_server.outcome import Issue, operation_outcome, refuse
@@ -127,7 +127,8 @@ def outcome_of(stored: Sequence[Stored]) -> bytes:
     named = [_told(one) for one in stored if one.changed or one.content is not None]
     more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
     text = ", ".join(named[:MOST_NAMED]) + more if named else "there was nothing to delete"
-    return dump_json(operation_outcome([Issue("informational", text, severity="information")]))
+    remarks = [issue for one in stored for issue in one.issues]
+    return dump_json(operation_outcome([Issue("informational", text, severity="information"), *remarks]))
 
 
 def _told(one: Stored) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from fhir_server.context import Context
 from fhir_server.interactions import fhirpath_patch, json_patch
-from fhir_server.interactions.context import Context
 from fhir_server.json import parse_json, parse_value
 from fhir_server.outcome import Refusal, refuse
 from fhir_server.rest import binary

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from fhir_server.interactions.context import Context
+from fhir_server.context import Context
 from fhir_server.json import dump_json
 from fhir_server.outcome import Refusal, operation_outcome
 from fhir_server.rest.body import ACCEPT_PATCH

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from fhir_server.interactions.context import Context
+from fhir_server.context import Context
 from fhir_server.rest.faults import refusal_of
 
 LONGEST = 3.0  # seconds a readiness probe waits for the database

@@ -7,7 +7,7 @@ import re
 from datetime import datetime
 from urllib.parse import urlencode
 
-from fhir_server.interactions.context import Context
+from fhir_server.context import Context
 from fhir_server.interactions.history import Asked, Events, entry, history
 from fhir_server.outcome import refuse
 from fhir_server.rest.request import Request

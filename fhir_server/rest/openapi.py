@@ -59,7 +59,9 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def _level(route: Route) -> str:
-    return "instance" if "[id]" in route.path else "type" if "[type]" in route.path else "system"
+    """An operation of one type stands below its name: Patient/[id]/$everything."""
+    below = "[type]" in route.path or (route.code == "operation" and "/" in route.path)
+    return "instance" if "[id]" in route.path else "type" if below else "system"
 
 
 def _parameter(name: str) -> dict[str, Any]:

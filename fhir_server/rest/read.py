@@ -3,7 +3,9 @@
 https://hl7.org/fhir/R4/http.html#read, #vread and #cread
 """
 
-from fhir_server.interactions.context import Context
+from fhir_server.context import Context
+from fhir_server.json import dump_json
+from fhir_server.operations.registry import definition
 from fhir_server.outcome import Issue, Refusal, refuse
 from fhir_server.rest import binary
 from fhir_server.rest.preconditions import not_modified
@@ -17,6 +19,9 @@ from fhir_server.store.resources import Version
 async def read(context: Context, request: Request) -> Response:
     """The current version; 410 where it was deleted, 304 where the client has it."""
     kind, resource_id = request.segments
+    own = definition(resource_id) if kind == "OperationDefinition" else None
+    if own is not None:
+        return Response(200, dump_json(own))
     async with context.connection() as conn:
         kept = await resources.read(conn, context.tenant, context.type_code(kind), resource_id)
     return _response(request, kind, resource_id, kept)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_server.interactions.context import Context
+from fhir_server.context import Context
 from fhir_server.json import dump_pretty, parse_json
 from fhir_server.outcome import Refusal, refuse
 from fhir_server.rest import html

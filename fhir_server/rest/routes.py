@@ -6,9 +6,11 @@ https://hl7.org/fhir/R4/http.html#summary
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from fhir_server.interactions.context import Context
+from fhir_server.context import Context
+from fhir_server.operations.registry import OPERATIONS
 from fhir_server.outcome import Issue, Refusal, did_you_mean, refuse
-from fhir_server.rest import history, read, reindex, search, system, write
+from fhir_server.rest import history, operation, read, search, system, write
+from fhir_server.rest.preference import preferring
 from fhir_server.rest.request import Request
 from fhir_server.rest.response import Response
 
@@ -37,8 +39,6 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "", "search-system", search.search_system),
     Route("POST", "_search", "search-system", search.search_post),
     Route("GET", "_history", "history-system", history.history_system),
-    Route("POST", "$reindex", "operation", reindex.reindex),
-    Route("GET", "$reindex-status", "operation", reindex.reindex_status),
     Route("GET", "[type]", "search-type", search.search_type),
     Route("POST", "[type]", "create", write.create),
     Route("PUT", "[type]", "update", write.update),
@@ -54,6 +54,12 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "[type]/[id]/_history/[vid]", "vread", read.vread),
     Route("GET", "[type]/[id]/[member]", "search-type", search.search_compartment),
     Route("POST", "[type]/[id]/[member]/_search", "search-type", search.search_post_compartment),
+    *(
+        Route(method, path, "operation", operation.called(one, level))
+        for one in OPERATIONS
+        for level, path in one.paths()
+        for method in operation.methods(one)
+    ),
 )
 
 TABLE: dict[str, dict[str, Route]] = {}
@@ -63,10 +69,12 @@ for _route in ROUTES:
 
 def shape(segments: tuple[str, ...]) -> str | None:
     """The path of the table that segments fit, None where they fit none."""
+    if segments and segments[-1].startswith("$"):
+        return operation.path_of(segments, TABLE.__contains__)
     match segments:
         case ():
             return ""
-        case (("metadata" | "_search" | "_history" | "$reindex" | "$reindex-status") as name,):
+        case (("metadata" | "_search" | "_history") as name,):
             return name
         case (kind,):
             return "[type]" if kind[:1] not in "$_" else None
@@ -88,10 +96,11 @@ def shape(segments: tuple[str, ...]) -> str | None:
 def known_shape(context: Context, request: Request) -> str:
     """The path of the table that a request fits. Raises Refusal (404) where it fits none, or names no type."""
     path = shape(request.segments)
+    operates = len(request.segments) > 1 and request.segments[-1].startswith("$")
+    if operates or (path is not None and path.startswith("[type]")):
+        context.type_code(request.segments[0])
     if path is None:
         raise _unknown(request)
-    if path.startswith("[type]"):
-        context.type_code(request.segments[0])
     return path
 
 
@@ -114,9 +123,8 @@ def allowed(routes: dict[str, Route]) -> str:
 
 
 def _unknown(request: Request) -> Refusal:
-    last = next((one for one in request.segments if one.startswith("$")), "")
-    if last:
-        return refuse("not-supported", f"the operation {last[:80]} is not known", status=404)
+    if any(one.startswith("$") for one in request.segments):
+        return operation.unknown(request.segments)
     known = ("_history", "_search", "metadata")
     close = did_you_mean(request.segments[-1][:80], known)
     return refuse("not-found", f"no such path: {request.path[:200]}{close}")
@@ -126,7 +134,7 @@ async def respond(context: Context, request: Request) -> Response:
     """Runs the interaction that a request asks for."""
     route = route_of(context, request)
     try:
-        return await route.interaction(context, request)
+        return await route.interaction(preferring(context, request), request)
     except Refusal as refusal:
         if refusal.status != 405 or any(name == "allow" for name, _ in refusal.headers):
             raise

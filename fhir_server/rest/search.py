@@ -6,8 +6,8 @@ https://hl7.org/fhir/R4/http.html#search and https://hl7.org/fhir/R4/search.html
 from dataclasses import replace
 from urllib.parse import urlencode
 
-from fhir_server.interactions.conditional import search_context
-from fhir_server.interactions.context import Context
+from fhir_server.context import Context
+from fhir_server.interactions.conditional import parsed
 from fhir_server.interactions.url import Pairs, split_query
 from fhir_server.json import dump_json
 from fhir_server.outcome import Issue, did_you_mean, operation_outcome, refuse
@@ -19,7 +19,7 @@ from fhir_server.search.compartment import compartment
 from fhir_server.search.execute import MOST_INCLUDED, Found, Search
 from fhir_server.search.explain import explanation
 from fhir_server.search.page import seal, unseal
-from fhir_server.search.parse import Limits, parse
+from fhir_server.search.parse import Limits
 from fhir_server.search.query import Page, Query, Within
 from fhir_server.search.registration import is_due, refresh
 
@@ -102,7 +102,7 @@ async def _search(
     if is_due(context.parameters, context.shapes):
         async with context.connection() as conn:
             await refresh(conn, context.tenant, context.parameters, context.shapes)
-    query = _parsed(context, request, types, pairs)
+    query = await _parsed(context, request, types, pairs)
     applied = [*((("_type", ",".join(types)),) if typed and types else ()), *query.applied]
     bound = f"{context.tenant}|{request.path}|{urlencode(applied)}"
     cursor = request.only("_cursor")
@@ -118,13 +118,12 @@ async def _search(
     return Response(200, content, shaped=True)
 
 
-def _parsed(context: Context, request: Request, types: tuple[str, ...], pairs: Pairs) -> Query:
+async def _parsed(context: Context, request: Request, types: tuple[str, ...], pairs: Pairs) -> Query:
     settings = context.settings
-    return parse(
+    return await parsed(
+        context,
         types,
         pairs,
-        context.parameters,
-        search_context(context),
         lenient=request.prefers("handling") == "lenient",
         limits=Limits(settings.page_size, settings.max_page_size),
     )

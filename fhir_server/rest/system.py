@@ -7,14 +7,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fhir_server.context import Context
 from fhir_server.interactions.batch import batch
 from fhir_server.interactions.capabilities import MODES, capabilities
 from fhir_server.interactions.change import instant
-from fhir_server.interactions.context import Context
 from fhir_server.interactions.entry import Answer, Entry, entry_of
 from fhir_server.interactions.transaction import transaction
 from fhir_server.interactions.url import split_path, split_query
 from fhir_server.json import dump_json
+from fhir_server.operations.registry import stated
 from fhir_server.outcome import Refusal, did_you_mean, operation_outcome, refuse
 from fhir_server.rest.body import patch_of, resource_of
 from fhir_server.rest.faults import refusal_of
@@ -30,7 +31,7 @@ async def metadata(context: Context, request: Request) -> Response:
     mode = request.only("mode")
     if mode is not None and mode not in MODES:
         raise refuse("value", f"mode={mode[:80]}: supported are {', '.join(MODES)}{did_you_mean(mode, MODES)}", "mode")
-    return Response(200, capabilities(context))
+    return Response(200, capabilities(context, stated))
 
 
 async def bundle(context: Context, request: Request, respond: Respond) -> Response:

@@ -3,10 +3,10 @@
 https://hl7.org/fhir/R4/http.html#create, #update, #patch, #delete, #ccreate, #cond-update and #cond-delete
 """
 
+from fhir_server.context import Context
 from fhir_server.interactions import write
 from fhir_server.interactions.change import Change, Stored
 from fhir_server.interactions.conditional import criteria_of, selecting
-from fhir_server.interactions.context import Context
 from fhir_server.interactions.url import Pairs
 from fhir_server.outcome import refuse
 from fhir_server.rest.body import patch_of, resource_of

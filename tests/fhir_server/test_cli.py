@@ -27,6 +27,14 @@ def test_version_names_the_server_and_the_specification() -> None:
     assert out.endswith(", FHIR 4.0.1\n")
 
 
+def test_a_setting_that_makes_no_sense_stops_the_start_with_a_sentence() -> None:
+    code, _, errors = mediconnect("serve", VALIDATION_TYPES="Patint=profiles")
+    assert (code, errors) == (1, "mediconnect: MEDICONNECT_VALIDATION_TYPES: Patint is no R4 resource type\n")
+    code, _, errors = mediconnect("serve", VALIDATION="strict")
+    assert code == 1
+    assert errors.startswith("mediconnect: MEDICONNECT_VALIDATION: Input should be 'structure', 'base' or 'profiles'")
+
+
 def test_migrate_brings_a_database_to_the_schema_once(empty_database_url: str) -> None:
     code, out, _ = mediconnect("migrate", "--check", DATABASE_URL=empty_database_url)
     assert code == 1

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from fhir_server.interactions.context import Context
+from fhir_server.context import Context
 from fhir_server.settings import Settings
 from loaders.worker import opened_context
 

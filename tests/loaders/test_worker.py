@@ -9,7 +9,7 @@ import json
 import pytest
 
 from loaders.unit import Task
-from loaders.worker import ENTRIES, remaining, units_of, validator
+from loaders.worker import ENTRIES, check_level, remaining, units_of
 
 PATIENT = b'{"resourceType":"Patient","id":"a"}'
 
@@ -75,9 +75,11 @@ def test_what_remains_of_a_unit_is_what_was_refused(tmp_path):
     assert [part.place for part in remaining(unit, {unit.name: (1,)}).parts] == ["line 2"]
 
 
-def test_levels_of_validation_are_known_by_name():
-    assert validator("none")({"resourceType": "Nothing"}) == []
-    assert validator("structure")({"resourceType": "Nothing"})
-    assert validator("base")({"resourceType": "Nothing"})
-    with pytest.raises(ValueError, match="there are structure, base, none"):
-        validator("strict")
+@pytest.mark.parametrize("level", ["", "structure", "base", "profiles", "none"])
+def test_levels_of_validation_are_known_by_name(level):
+    check_level(level)
+
+
+def test_a_level_that_there_is_not_is_named_with_those_that_there_are():
+    with pytest.raises(ValueError, match="there are structure, base, profiles, none"):
+        check_level("strict")

@@ -23,10 +23,11 @@ TOP = ("__main__", "cli", "app", "serve", "listen", "prepare", "doctor", "worker
 LAYERS = (
     ("rest",),
     ("interactions", "operations", "subscriptions", "scheduling"),
+    ("context",),  # what all of them work with
     ("access",),
     ("search",),
     ("store",),
-    ("etag", "json", "outcome", "settings", "validation"),
+    ("etag", "json", "outcome", "packages", "settings", "validation"),
 )
 LOWEST = len(LAYERS) - 1
 # Modules that stand lower than their folder, because they know nothing of it; they import only the bottom. None so far.

@@ -1,4 +1,4 @@
-"""What every interaction works with: settings, definitions, the tenant and the way to the database.
+"""What every interaction and operation works with: settings, definitions, the tenant and the way to the database.
 
 https://hl7.org/fhir/R4/http.html#general
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from fhir_server.outcome import Issue, did_you_mean, refuse
+from fhir_server.packages import Packages
 from fhir_server.search.parameter import Parameters
 from fhir_server.settings import Settings
 from fhir_server.store.changes import KnownShapes, Write, write
@@ -20,9 +21,9 @@ T = TypeVar("T")
 
 
 class Validator(Protocol):
-    """Says what is wrong with a resource before it is stored."""
+    """Says what is worth a remark about a resource that is to be stored; raises Refusal where it may not be."""
 
-    def __call__(self, resource: dict[str, Any]) -> list[Issue]: ...
+    def __call__(self, resource: dict[str, Any]) -> Sequence[Issue]: ...
 
 
 class Writer(Protocol):
@@ -44,6 +45,7 @@ class Context:
     pool: Pool
     types: Types
     shapes: KnownShapes
+    packages: Packages
     page_key: bytes
     tenant: int
     base: str
