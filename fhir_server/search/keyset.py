@@ -104,7 +104,7 @@ def behind(columns: Sequence[Column], query: Query) -> Fragment:
     lower = _falling(query) != page.backwards
     if not pairs:
         return sql("d.pk < %s" if lower else "d.pk > %s", page.pk)
-    if all(not one.nullable and one.descending == pairs[0][0].descending for one, _ in pairs):
+    if all(not one.nullable and one.descending == _falling(query) for one, _ in pairs):
         names = join(", ", [*(sql(one.expression) for one, _ in pairs), sql("d.pk")])
         values = join(", ", [sql("%s", value) for value in (*(value for _, value in pairs), page.pk)])
         return sql("(") + names + sql(") < (" if lower else ") > (") + values + sql(")")
@@ -125,7 +125,8 @@ def _behind_each(pairs: Sequence[tuple[Column, Any]], page: Page, *, lower: bool
     first, value = pairs[0]
     if first.nullable or value is None:
         return either
-    return either + sql(" AND ") + sql(first.expression) + sql(" <= %s" if lower else " >= %s", value)
+    falls = first.descending != page.backwards
+    return either + sql(" AND ") + sql(first.expression) + sql(" <= %s" if falls else " >= %s", value)
 
 
 def _later(one: Column, value: Any, page: Page) -> Fragment | None:

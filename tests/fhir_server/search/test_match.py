@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fhir_server.outcome import Refusal
@@ -240,8 +240,15 @@ def sorted_queries(draw: st.DrawFn) -> str:
     return f"{asked}&_sort={','.join(sign + name for sign, name in zip(signs, keys, strict=True))}"
 
 
+TWO_NAMELESS: list[Any] = [{"resourceType": "Patient", "id": one} for one in "ab"]
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(WORLDS, st.lists(sorted_queries(), min_size=1, max_size=6), st.integers(1, 4))
+@example(
+    TWO_NAMELESS, ["Patient?_sort=family,-_id"], 1
+)  # among those without the first value, the second has its own direction
+@example(TWO_NAMELESS, ["Patient?_sort=-family,_id"], 1)
 def test_pages_in_an_order_are_that_order_cut_forwards_and_backwards(
     empty: World, made: list[Any], asked: list[str], size: int
 ) -> None:
