@@ -6,7 +6,21 @@ https://hl7.org/fhir/R4/search.html; docs/implementation/index.md shows the stat
 from collections.abc import Mapping, Sequence
 from typing import LiteralString
 
-from fhir_server.search.condition import AND, RESOURCE, Found, Scope, conditions, found, looks, selection, set_of
+from fhir_server.search.condition import (
+    AND,
+    RESOURCE,
+    UNION,
+    Found,
+    Scope,
+    Set,
+    alone,
+    conditions,
+    found,
+    looks,
+    of_types,
+    selection,
+    set_of,
+)
 from fhir_server.search.fragment import Fragment, join, sql
 from fhir_server.search.keyset import Column, behind, columns_of, in_order, joined
 from fhir_server.search.order import Key, keys_of
@@ -14,6 +28,7 @@ from fhir_server.search.parameter import Parameter
 from fhir_server.search.query import Clause, Query
 
 MOST_SETTLED = 4  # keys: each number of them is a statement of its own, and a connection keeps only so many
+_MANY: LiteralString = " AND (SELECT count(*) FROM near) > %s"
 # What of each resource goes out, looked up for the rows of the page only.
 _CONTENT: LiteralString = (
     ") p CROSS JOIN LATERAL (SELECT r.type, r.id, v.content FROM resource r"
@@ -82,6 +97,9 @@ class Compiler:
     def _rows(self, query: Query, keys: Sequence[Key], columns: Sequence[Column]) -> Fragment:
         """`SELECT pk, sort values…` of the page. Resources without a value for the first key are a part of their own."""
         page = query.page
+        only = alone(self.scope, query.types, query.terms) if not keys else None
+        if only is not None and not only.unique and only.by_branches:
+            return self._of_branches(query, only)
         if not keys or keys[0].rows is None:
             return self._part(query, columns, self._plain(query, keys), paged=True)
         absent = columns_of(keys, absent=True)
@@ -117,6 +135,26 @@ class Compiler:
             select + rows.source + sql(" WHERE ") + where
             + sql(" ORDER BY ") + in_order(columns, query) + sql(" LIMIT %s", query.count + 1)
         )  # fmt: skip
+
+    def _of_branches(self, query: Query, only: Set) -> Fragment:
+        """The first of each branch by itself, and of these the first: how many are behind them makes no difference.
+
+        Of ranges, all of them instead where they are few, whatever the planner expects: in the order of pk, few are far
+        apart.
+        """
+        bounds = sql("") if only.bound else of_types(self.scope, query.types, "d.pk")
+        if query.page is not None:
+            bounds = bounds + sql(AND) + behind((), query)
+        order = sql(" ORDER BY ") + in_order((), query) + sql(" LIMIT %s", query.count + 1)
+        end = (bounds + sql(_MANY, only.few) if only.ranges else bounds) + order + sql(")")
+        passes = only.passes or only.branches
+        branches = [sql("(SELECT DISTINCT d.pk FROM (") + one + sql(") d WHERE true") + end for one in passes]
+        start = sql("SELECT DISTINCT d.pk FROM (")
+        if only.ranges:
+            near = sql("WITH near AS MATERIALIZED (") + join(UNION, only.ranges) + sql(" LIMIT %s) ", only.few + 1)
+            start = near + start
+            branches.append(sql("SELECT d.pk FROM near d WHERE (SELECT count(*) FROM near) <= %s", only.few) + bounds)
+        return start + join(UNION, branches) + sql(") d") + order
 
     def _plain(self, query: Query, keys: Sequence[Key]) -> Found:
         """All that is found, ordered by nothing or by a column of the resource first."""

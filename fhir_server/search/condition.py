@@ -31,12 +31,16 @@ from fhir_server.search.query import (
     Words,
 )
 from fhir_server.search.types import BY_TYPE, composite, date, number, quantity, string, token
+from fhir_server.search.types.prefix import Amount, Span
 
 AND: LiteralString = " AND "
 UNION: LiteralString = " UNION ALL "
 NOTHING = sql("SELECT NULL::bigint AS pk WHERE false")
 # Of so many keys at most, a page is merged from ordered scans, one for each; of more, all their rows are read.
 MOST_MERGED = 16
+# Rows of a range that are read to see whether there are more: a page among more than these is near. Those of a date are
+# looked up in its table.
+FEW, FEW_DATES = 500, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,9 @@ class Set:
     """What a term finds, as branches. `unique`: no pk comes twice. `bound`: all of them are of the types searched for.
 
     `rank` says how much a set narrows by experience, 0 most: the first of the narrowest leads. `probe` gives the same
-    set, written to be asked for one resource after another, where that differs from reading it as a whole.
+    set, written to be asked for one resource after another, where that differs from reading it as a whole. `ranges`
+    are the same as ranges of b-trees: to see whether they are short costs no more than their first `few` rows. `passes` are
+    the same as selections that a page passes over in the order of pk; without them the branches are.
     """
 
     branches: tuple[Fragment, ...]
@@ -83,6 +89,14 @@ class Set:
     bound: bool = False
     rank: int = 5
     probe: Callable[[], Fragment] | None = None
+    ranges: tuple[Fragment, ...] = ()
+    few: int = FEW
+    passes: tuple[Fragment, ...] = ()
+
+    @property
+    def by_branches(self) -> bool:
+        """Whether a page is best made of a page of each branch: of ranges, or of several branches, but not of too many."""
+        return len(self.passes or self.branches) <= MOST_MERGED and (bool(self.ranges) or len(self.branches) > 1)
 
     def bag(self) -> Fragment:
         """All rows, in no order, a pk perhaps twice."""
@@ -160,22 +174,43 @@ def _clause(scope: Scope, types: Sequence[str], term: Clause) -> Set | None:
             walks = tuple(string.walked(parameter, modifier, value, tenant) for value in term.values)
             return Set(walks, bound=True, rank=rank, probe=lambda: join(UNION, paths()))
         case Parameter(type="number" | "quantity" | "composite"):
-            ranges = tuple(_ranges(parameter, term.values, tenant))
-            return Set(ranges, bound=True, rank=rank, probe=lambda: join(UNION, paths()))
-    return Set(tuple(paths()), bound=True, rank=rank)
+            ranges = _spread(_RANGES[parameter.type], parameter, term.values, tenant)
+            ordered = all(_in_ranges(value) for value in term.values)
+            near = _spread(_AT_ONCE_IN[parameter.type], parameter, term.values, tenant) if ordered else ()
+            passes = _spread(_IN_ORDER[parameter.type], parameter, term.values, tenant) if ordered else ()
+            return Set(ranges, bound=True, rank=rank, probe=lambda: join(UNION, paths()), ranges=near, passes=passes)
+    branches = tuple(paths())
+    ordered = parameter.type == "date" and all(_in_ranges(value) for value in term.values)
+    return Set(branches, bound=True, rank=rank, ranges=branches if ordered else (), few=FEW_DATES)
 
 
-def _ranges(parameter: Parameter, values: Sequence[Any], tenant: int) -> list[Fragment]:
-    found: list[Fragment] = []
-    for value in values:
-        match parameter.type:
-            case "number":
-                found += number.ranges(parameter, value, tenant)
-            case "quantity":
-                found += quantity.ranges(parameter, value, tenant)
-            case _:
-                found += composite.ranges(parameter, value, tenant)
-    return found
+_Selections = Callable[[Parameter, Any, int], list[Fragment]]
+_RANGES: Mapping[str, _Selections] = {
+    "number": number.ranges, "quantity": quantity.ranges, "composite": composite.ranges,
+}  # fmt: skip
+_AT_ONCE_IN: Mapping[str, _Selections] = {
+    "number": number.at_once, "quantity": quantity.at_once, "composite": composite.at_once,
+}  # fmt: skip
+_IN_ORDER: Mapping[str, _Selections] = {
+    "number": number.in_order, "quantity": quantity.in_order, "composite": composite.in_order,
+}  # fmt: skip
+
+
+def _spread(of: _Selections, parameter: Parameter, values: Sequence[Any], tenant: int) -> tuple[Fragment, ...]:
+    return tuple(one for value in values for one in of(parameter, value, tenant))
+
+
+def _in_ranges(value: Any) -> bool:
+    """Whether what is sought is compared by order, and its branches are ranges for it."""
+    match value:
+        case Span(prefix=prefix):
+            return prefix not in ("ne", "ap")
+        case Amount(prefix=prefix) | quantity.Value(amount=Amount(prefix=prefix)):
+            return prefix != "ne"
+        case composite.Value(parts=parts):
+            return any(_in_ranges(one) for one in parts)
+        case _:
+            return False
 
 
 def _by_path(parameter: Parameter, modifier: str | None, values: Sequence[Any], tenant: int) -> list[Fragment]:
@@ -435,6 +470,12 @@ def found(
     source = _led(scope, types, lead, ordered=ordered)
     held = conditions(scope, types, [term for term in terms if term is not leading])
     return Found(source + sql(RESOURCE, scope.tenant) if needed else source, held, repeats=not lead.unique)
+
+
+def alone(scope: Scope, types: Sequence[str], terms: Sequence[Term]) -> Set | None:
+    """The set of the only term; None where it is none, or there are more."""
+    terms = flat(terms)
+    return set_of(scope.among(terms), types, terms[0]) if len(terms) == 1 else None
 
 
 def flat(terms: Sequence[Term]) -> list[Term]:

@@ -55,7 +55,7 @@ class Plan:
     parameters: Mapping[str, Parameter]
     by_property: Mapping[str, tuple[_Step, ...]]
     always: tuple[_Step, ...]
-    composites: tuple[tuple[frozenset[str], Parameter], ...]
+    composites: tuple[composite.Place, ...]
 
 
 _EXTRACTS: Mapping[str, tuple[_Extract, ...]] = {
@@ -127,9 +127,9 @@ def extract_by(plan: Plan | None, resource: dict[str, Any], tenant: int, base: s
         return rows
     for step in steps_for(plan, resource):
         step.add(resource, rows, tenant, base)
-    for properties, parameter in plan.composites:
-        if not properties.isdisjoint(resource):
-            composite.extract(parameter, resource, rows, tenant)
+    for place in plan.composites:
+        if not place.properties.isdisjoint(resource):
+            composite.extract(place, resource, rows, tenant)
     return rows
 
 
@@ -187,14 +187,8 @@ def _made(parameters: Mapping[str, Parameter]) -> Plan:
         parameters,
         {name: tuple(some) for name, some in by_property.items()},
         tuple(step for step in steps if step.path.properties is None),
-        tuple((_inside(one), one) for one in parameters.values() if _inside(one)),
+        composite.places(parameters.values()),
     )
-
-
-def _inside(composite_parameter: Parameter) -> frozenset[str]:
-    """The properties under which a composite has roots that are elements; empty where its root is the resource itself."""
-    roots = [root for root in composite_parameter.roots if root.text != root.resource_type]
-    return frozenset(name for root in roots for name in root.properties or ())
 
 
 def _steps(parameters: Iterable[Parameter]) -> list[_Step]:

@@ -2,17 +2,19 @@
 
 https://hl7.org/fhir/R4/search.html#composite
 
-Where a root is the resource itself, a composite is the conjunction of its components and needs no rows. Below an element
-the rows of one component, the carrier, are kept under a path that has the others' keys written into it, so that a pair
+The rows of one component, the carrier, are kept under a path that has the others' keys written into it, so that a pair
 within one element is one look into the index. The others must be compared by equality: tokens and references. Two
 numbers, as of MolecularSequence, share a row of index_number: the one in `low`, the other in `high`.
+
+Where a root is the resource itself, a composite is the conjunction of its components. It has such rows only for a code
+beside an ordered value: many resources may have the one, and many the other, where hardly any has both.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any, LiteralString
+from typing import Any, Literal, LiteralString
 
 from fhir_server.outcome import refuse
 from fhir_server.search.fragment import Fragment, sql
@@ -34,7 +36,11 @@ _KINDS: dict[str, ModuleType] = {
     "string": string, "token": token, "uri": uri,
 }  # fmt: skip
 _BY_EQUALITY = frozenset(("token", "reference"))
+_ORDERED = frozenset(("date", "number", "quantity"))
 _PAIR = 2
+_Form = Literal["ranges", "in order", "at once"]
+_QUANTITIES = {"ranges": quantity.ranges, "in order": quantity.in_order, "at once": quantity.at_once}
+_NUMBERS = {"ranges": number.ranges, "in order": number.in_order, "at once": number.at_once}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +115,55 @@ def _shape(parameter: Parameter) -> _Shape | None:
     return None
 
 
+def _at_resource(parameter: Parameter) -> _Shape | None:
+    """How the rows of a root that is the resource are made; None where its components have rows enough."""
+    shape = _shape(parameter)
+    if shape is None or len(shape.carriers) != 1 or shape.components[shape.carriers[0]].parameter.type not in _ORDERED:
+        return None
+    if any(shape.components[at].parameter.type != "token" for at in shape.folded):
+        return None
+    return replace(shape, components=tuple(replace(one, parameter=one.absolute) for one in shape.components))
+
+
 # --- extraction -------------------------------------------------------------------------------------------------------
 
 
-def extract(parameter: Parameter, resource: dict[str, Any], rows: Rows, tenant: int) -> None:
-    """Adds the rows of each element at a root; roots that are the resource itself have none of their own."""
-    for root in parameter.roots:
-        if root.text == parameter.resource_type:
-            continue
-        elements = root.nodes(resource)
-        shape = _shape(parameter) if elements else None
-        if shape is not None:
-            for _, element in elements:
-                _extract_element(shape, root, element, resource, rows, tenant)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a composite has rows: the elements at its root, or the resource itself (`whole`).
+
+    `properties`: the JSON properties without all of which a resource has none there.
+    """
+
+    root: Path
+    whole: bool
+    properties: frozenset[str]
+    shape: _Shape
+
+
+def places(parameters: Iterable[Parameter]) -> tuple[Place, ...]:
+    """The places of all composites, each once: where two ask for the same components of one root, they share its rows."""
+    found: dict[tuple[object, ...], Place] = {}
+    for parameter in parameters:
+        for root in parameter.roots:
+            whole = root.text == parameter.resource_type
+            shape = _at_resource(parameter) if whole else _shape(parameter)
+            if shape is not None:
+                sought = ((one.parameter.type, one.parameter.paths) for one in shape.components)
+                found.setdefault((root, *sought), Place(root, whole, _properties(root, shape, whole=whole), shape))
+    return tuple(found.values())
+
+
+def _properties(root: Path, shape: _Shape, *, whole: bool) -> frozenset[str]:
+    paths = shape.components[shape.carriers[0]].parameter.paths if whole else (root,)
+    return frozenset(name for path in paths for name in path.properties or ())
+
+
+def extract(place: Place, resource: dict[str, Any], rows: Rows, tenant: int) -> None:
+    """Adds the rows of each element at a place."""
+    elements = [resource] if place.whole else [element for _, element in place.root.nodes(resource)]
+    for element in elements:
+        _extract_element(place.shape, place.root, element, resource, rows, tenant)
 
 
 def _extract_element(
@@ -195,19 +237,34 @@ def _pair_key(root: Path, first: Path, second: Path, ids: tuple[int, ...], tenan
 
 
 def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:  # noqa: ARG001
-    """`SELECT pk` of all roots: of the resource by its components together, of an element by its carrier."""
+    """`SELECT pk` of all roots: by the carrier, or of the resource by its components together."""
     return union(ranges(parameter, value, tenant))
 
 
 def ranges(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
     """What `condition` finds, in selections each of which is one range of a b-tree where the carrier's type has them."""
-    shape = _shape(parameter)
+    return _selections(parameter, value, tenant, "ranges")
+
+
+def in_order(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
+    """What `condition` finds, in selections that a page passes over in the order of pk."""
+    return _selections(parameter, value, tenant, "in order")
+
+
+def at_once(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
+    """What `ranges` finds, in as few selections as can be: to see how many there are."""
+    return _selections(parameter, value, tenant, "at once")
+
+
+def _selections(parameter: Parameter, value: Value, tenant: int, form: _Form) -> list[Fragment]:
     found: list[Fragment] = []
     for root in parameter.roots:
-        if root.text == parameter.resource_type:
+        whole = root.text == parameter.resource_type
+        shape = _at_resource(parameter) if whole else _shape(parameter)
+        if shape is not None:
+            found += _below(shape, root, value, tenant, form)
+        elif whole:
             found.append(_together(parameter, value, tenant))
-        elif shape is not None:
-            found += _below(shape, root, value, tenant)
     return found
 
 
@@ -222,7 +279,7 @@ def _together(parameter: Parameter, value: Value, tenant: int) -> Fragment:
     return out
 
 
-def _below(shape: _Shape, root: Path, value: Value, tenant: int) -> list[Fragment]:
+def _below(shape: _Shape, root: Path, value: Value, tenant: int, form: _Form) -> list[Fragment]:
     sets = [_wanted(shape.components[at].parameter, value.parts[at], tenant) for at in shape.folded]
     combinations = list(itertools.product(*sets))
     carriers = [shape.components[at].parameter for at in shape.carriers]
@@ -235,9 +292,9 @@ def _below(shape: _Shape, root: Path, value: Value, tenant: int) -> list[Fragmen
     below = replace(carriers[0], paths=paths_below)
     match carriers[0].type:
         case "quantity":
-            return quantity.ranges(below, sought[0], tenant)
+            return _QUANTITIES[form](below, sought[0], tenant)
         case "number":
-            return number.ranges(below, sought[0], tenant)
+            return _NUMBERS[form](below, sought[0], tenant)
         case kind:
             return [_KINDS[kind].condition(below, None, sought[0], tenant)]
 

@@ -26,6 +26,7 @@ from fhir_server.store.rows import Rows
 Value = Amount
 MODIFIERS: frozenset[str] = frozenset()
 SELECT: LiteralString = "SELECT pk FROM index_number WHERE key = %s AND "
+SELECT_ANY: LiteralString = "SELECT pk FROM index_number WHERE key = ANY(%s::int8[]) AND "
 
 INFINITY = Decimal("Infinity")
 MOST_DIGITS = 300  # of a number, and of its exponent: what the index keeps
@@ -107,13 +108,24 @@ def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
 
 def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:  # noqa: ARG001
     """`SELECT pk FROM index_number`, one branch for each path; right for one resource after another."""
-    return union(sql(SELECT, one) + amount_condition(value) for one in keys(parameter, tenant, "number"))
+    return union(in_order(parameter, value, tenant))
 
 
 def ranges(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
     """What `condition` finds, in selections each of which is one range of a b-tree."""
     found = keys(parameter, tenant, "number")
     return [sql(SELECT, one) + each for one in found for each in amount_alternatives(value)]
+
+
+def in_order(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
+    """What `condition` finds, in a selection for each path, which a page passes over in the order of pk."""
+    return [sql(SELECT, one) + amount_condition(value) for one in keys(parameter, tenant, "number")]
+
+
+def at_once(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
+    """What `ranges` finds, the ranges of all paths in one selection: to see how many there are."""
+    start = sql(SELECT_ANY, keys(parameter, tenant, "number"))
+    return [start + each for each in amount_alternatives(value)]
 
 
 def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:  # noqa: ARG001

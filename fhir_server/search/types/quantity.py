@@ -30,6 +30,8 @@ UCUM = "http://unitsofmeasure.org"
 CURRENCIES = "urn:iso:std:iso:4217"
 SELECT: LiteralString = "SELECT pk FROM index_quantity WHERE key = %s AND "
 SELECT_CANONICAL: LiteralString = "SELECT pk FROM index_quantity WHERE canonical_key = %s AND "
+SELECT_ANY: LiteralString = "SELECT pk FROM index_quantity WHERE key = ANY(%s::int8[]) AND "
+SELECT_ANY_CANONICAL: LiteralString = "SELECT pk FROM index_quantity WHERE canonical_key = ANY(%s::int8[]) AND "
 
 # What is strictly below 5 ends one step of this precision below it.
 _STEP = Arithmetic(prec=28, rounding=ROUND_HALF_EVEN)
@@ -225,12 +227,28 @@ def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
 
 def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:  # noqa: ARG001
     """`SELECT pk FROM index_quantity`, one branch for each path; right for one resource after another."""
-    return union(_selections(parameter, value, tenant, _as_one))
+    return union(in_order(parameter, value, tenant))
 
 
 def ranges(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
     """What `condition` finds, in selections each of which is one range of a b-tree."""
     return _selections(parameter, value, tenant, amount_alternatives)
+
+
+def in_order(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
+    """What `condition` finds, in a selection for each path, which a page passes over in the order of pk."""
+    return _selections(parameter, value, tenant, _as_one)
+
+
+def at_once(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
+    """What `ranges` finds, the ranges of all paths in one selection: to see how many there are."""
+    if value.canonical is not None:
+        unit, sought = value.canonical
+        limits = amount_alternatives(sought, "canonical_low", "canonical_high")
+        return [sql(SELECT_ANY_CANONICAL, _canonical_keys(parameter, unit, tenant)) + each for each in limits]
+    start = sql(SELECT_ANY, keys(parameter, tenant, "quantity"))
+    unit_too = _unit_condition(value, tenant)
+    return [start + each + unit_too for each in amount_alternatives(value.amount)]
 
 
 _Limits = Callable[[Amount, LiteralString, LiteralString], tuple[Fragment, ...]]

@@ -5,12 +5,15 @@ https://hl7.org/fhir/R4/search.html; docs/performance.md
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
 
 from fhir_server.search.compile import Compiler, is_settled
+from fhir_server.search.condition import FEW
+from fhir_server.search.execute import Search
 from tests.fhir_server.search.world import TENANT, World, query_of, world
 
 PATIENTS, EACH = 400, 10
@@ -80,7 +83,14 @@ def pages(node: dict[str, Any]) -> int:
     [
         ("Observation?value-quantity=gt990", 200, 400),  # what lies above, and the eight with a comparator
         ("Observation?value-quantity=ge998|http://unitsofmeasure.org|mg", 200, 400),
-        ("Observation?value-quantity=gt5", 400, 400),  # a page of the many
+        ("Observation?value-quantity=gt5", FEW + 100, FEW + 200),  # a page of the many
+        ("Observation?value-quantity=ge500", FEW + 300, FEW + 200),
+        ("Observation?value-quantity=ge5000", 10, 100),  # only those with a comparator
+        ("Observation?code-value-quantity=c9$gt100", 1, 100),  # of the many with such a value one has the code
+        ("Observation?code-value-quantity=c9$lt5", 15, 200),
+        ("Observation?combo-code-value-quantity=http://loinc.org|c9$gt100", 1, 100),
+        ("Observation?combo-code-value-quantity=c0$gt5", FEW + 100, FEW + 200),
+        ("Observation?date=gt2950", 1, 100),
         ("Observation?value-quantity=eb1", 100, 300),
         ("Observation?value-quantity=ap3000", 100, 100),  # only those with a comparator
         ("Observation?date=ge2895", 300, 400),
@@ -154,3 +164,32 @@ def test_a_plan_that_is_kept_reads_no_more_than_the_page(filled: World, text: st
     assert row is not None
     made = (json.loads(row[0]) if isinstance(row[0], str) else row[0])[0]["Plan"]
     assert rows(made) <= 21
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Observation?value-quantity=gt5",
+        "Observation?combo-code-value-quantity=c0$gt5",
+        "Observation?date=lt2800",
+        "Observation?value-quantity=gt990,lt5",
+    ],
+)
+def test_the_pages_of_many_and_of_few_are_all_there_is_each_once_and_lead_back(filled: World, text: str):
+    query = query_of(f"{text}&_count=400")
+    total = filled.runner.run(Search(filled.conn, TENANT, filled.types, filled.parameters).count(query))
+    pages_: list[list[int]] = []
+    found = filled.page(query)
+    while True:
+        pages_.append([match.pk for match in found.matches])
+        if found.following is None:
+            break
+        found = filled.page(replace(query, page=found.following))
+    pks = [pk for page in pages_ for pk in page]
+    assert pks == sorted(set(pks))
+    assert len(pks) == total
+    while found.preceding is not None and len(pages_) > 1:
+        pages_.pop()
+        found = filled.page(replace(query, page=found.preceding))
+        assert [match.pk for match in found.matches] == pages_[-1]
+    assert len(pages_) == 1

@@ -107,16 +107,35 @@ def test_parameters_that_share_a_path_share_its_rows():
     assert found == {"Observation.code": 1, "Observation.component.code": 2}
 
 
-def test_the_rows_of_a_composite_are_there_only_below_an_element():
-    without = {name: value for name, value in OBSERVATION.items() if name != "component"}
+def test_a_value_is_kept_with_the_codes_it_stands_beside():
     numbers = {found for found, *_ in rows(OBSERVATION).quantities}
     shared = key(1, "Observation", "Observation.component.value.ofType(Quantity)", "quantity")
     assert shared in numbers
     assert len(numbers) > 2  # one key for each code a value stands with
-    assert rows({**without, "valueQuantity": {"value": 1}}).quantities == {
-        row for row in rows({**without, "valueQuantity": {"value": 1}}).quantities
-        if row[0] == key(1, "Observation", "Observation.value.ofType(Quantity)", "quantity")
-    }  # fmt: skip
+
+
+def test_a_value_of_the_resource_is_kept_with_each_of_its_codes_whatever_composites_ask_for_it():
+    text = "Observation.value.ofType(Quantity)"
+    alone = {name: value for name, value in OBSERVATION.items() if name != "component"} | {
+        "valueQuantity": {"value": 1}
+    }
+    (code,) = OBSERVATION["code"]["coding"]
+    codes = [
+        key(1, "Observation", "Observation.code", "code", code["code"]),
+        key(1, "Observation", "Observation.code", "system-code", code["system"], code["code"]),
+    ]
+    beside = {key(1, "Observation", f"Observation${one}${text}", "quantity") for one in codes}
+    assert {row[0] for row in rows(alone).quantities} == {key(1, "Observation", text, "quantity"), *beside}
+
+
+def test_codes_and_strings_of_the_resource_need_no_rows_of_their_composites():
+    coded = {**OBSERVATION, "valueCodeableConcept": {"coding": [{"system": "http://s", "code": "v"}]}}
+    added = rows(coded).without(rows(OBSERVATION))
+    assert {one for _, *one in added.quantities} == set()
+    text = "Observation.value.ofType(CodeableConcept)"
+    forms = [("code", "v"), ("system-code", "http://s", "v"), ("system", "http://s")]
+    assert {key(1, "Observation", text, *form) for form in forms} <= added.tokens
+    assert not {key(1, "Observation", f"Observation$x${text}", "code", "v")} & added.tokens
 
 
 @pytest.mark.parametrize(
