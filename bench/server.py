@@ -152,14 +152,16 @@ def started(data_dir: Path, *, workers: int = 1, headers: Mapping[str, str] | No
         server.stop()
 
 
-def start(data_dir: Path, *, workers: int = 1, headers: Mapping[str, str] | None = None) -> Server:
-    """Starts the server and waits until it is ready; `started_in` says how long that took."""
+def start(
+    data_dir: Path, *, workers: int = 1, headers: Mapping[str, str] | None = None, more: Mapping[str, str] | None = None
+) -> Server:
+    """Starts the server and waits until it is ready; `started_in` says how long that took. `more` are settings of it."""
     port = free_port()
     begun = time.perf_counter()
     with (data_dir / "server.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "fhir_server", "serve"],
-            env=environment(data_dir, port, workers),
+            env=environment(data_dir, port, workers, more),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -177,11 +179,11 @@ def start(data_dir: Path, *, workers: int = 1, headers: Mapping[str, str] | None
     return Server(Target(f"{origin}/fhir", dict(headers or {})), meter, data_dir, running_url(data_dir), process, took)
 
 
-def environment(data_dir: Path, port: int, workers: int) -> dict[str, str]:
-    """What the server is started with: nothing but where it is and how many workers; everything else is its default."""
+def environment(data_dir: Path, port: int, workers: int, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What the server is started with: where it is, how many workers, open, `more`; everything else is its default."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MEDICONNECT_")}
-    ours = {"DATA_DIR": str(data_dir), "PORT": str(port), "WORKERS": str(workers), "DEMO": "0"}
-    return kept | {f"MEDICONNECT_{name}": value for name, value in ours.items()}
+    ours = {"DATA_DIR": str(data_dir), "PORT": str(port), "WORKERS": str(workers), "DEMO": "0", "SECURITY": "open"}
+    return kept | {f"MEDICONNECT_{name}": value for name, value in (ours | dict(more or {})).items()}
 
 
 def free_port() -> int:

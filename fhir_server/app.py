@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/http.html; the pages beside the FHIR base are FastAPI's,
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -17,11 +17,13 @@ from starlette.types import Receive, Scope, Send
 from fhir_server.context import Context
 from fhir_server.packages import Packages
 from fhir_server.rest.endpoint import Endpoint, accepts
+from fhir_server.rest.guard import Authority, guarded
 from fhir_server.rest.health import health_routes
 from fhir_server.rest.openapi import openapi
 from fhir_server.search.parameter import r4_parameters
 from fhir_server.search.reindex import Reindex
 from fhir_server.settings import Settings
+from fhir_server.smart import authorized
 from fhir_server.store.changes import KnownShapes
 from fhir_server.store.pool import Pool
 from fhir_server.store.resources import Types
@@ -46,8 +48,11 @@ class Application:
             await self.pages(scope, receive, send)
 
 
-def create_app(settings: Settings | None = None) -> Application:
-    """The application; its database is MEDICONNECT_DATABASE_URL, migrated already."""
+def create_app(settings: Settings | None = None, *, authority: Authority | None = None) -> Application:
+    """The application; its database is MEDICONNECT_DATABASE_URL, migrated already.
+
+    `authority` tells which access tokens are good, in place of the server's own authorization server.
+    """
     settings = settings or Settings()
     logging.getLogger("mediconnect").setLevel(settings.log_level.upper())
 
@@ -56,11 +61,12 @@ def create_app(settings: Settings | None = None) -> Application:
         pool = pool_of(settings)
         await pool.open()
         try:
-            context = pages.state.context = await context_of(settings, pool)
+            context = await context_of(settings, pool)
             keeping = asyncio.create_task(
                 Reindex(pool, context.tenant, context.parameters, context.types, context.shapes).keep()
             )
-            yield
+            async with _secured(context, authority, pages) as pages.state.context:
+                yield
             keeping.cancel()
         finally:
             await pool.close()
@@ -73,12 +79,21 @@ def create_app(settings: Settings | None = None) -> Application:
     return Application(pages, Endpoint(PREFIX, lambda: pages.state.context))
 
 
-def pool_of(settings: Settings) -> Pool:
-    """The pool of one process, not yet open."""
+def _secured(context: Context, authority: Authority | None, pages: FastAPI) -> AbstractAsyncContextManager[Context]:
+    """The context of a server that asks for tokens, those of the authority where one is given; or of one that runs open."""
+    if authority is not None:
+        return guarded(context, authority, pool_of(context.settings, size=1))
+    if context.settings.security == "open":
+        return nullcontext(context)
+    return authorized(context, pool_of(context.settings, size=1), pages.include_router)
+
+
+def pool_of(settings: Settings, size: int = 0) -> Pool:
+    """The pool of one process, not yet open; of another size than the setting's where one is given."""
     return Pool(
         settings.database_url,
         tenant=TENANT,
-        size=settings.pool_size,
+        size=size or settings.pool_size,
         timeout=settings.pool_timeout,
         statement_timeout=settings.statement_timeout,
     )

@@ -1,4 +1,4 @@
-"""The command line: `mediconnect serve | migrate | load | demo | reindex | package | doctor | version`; each command imports what it needs when it is called.
+"""The command line: `mediconnect serve | migrate | load | demo | reindex | package | audit | policy | client | keys | account | doctor | version`; each command imports what it needs when it is called.
 
 https://typer.tiangolo.com/tutorial/commands/
 """
@@ -12,12 +12,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from fhir_server.administration import account_app, client_app, keys_app
+
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from fhir_server.search.reindex import Reindex
+    from fhir_server.store.pool import Connection
+
+T = TypeVar("T")
 
 app = typer.Typer(
     name="mediconnect",
@@ -32,6 +39,12 @@ package_app = typer.Typer(
     name="package", help="Install, list, pin, check and remove FHIR packages.", no_args_is_help=True
 )
 app.add_typer(package_app)
+audit_app = typer.Typer(name="audit", help="Check the audit trail.", no_args_is_help=True)
+app.add_typer(audit_app)
+policy_app = typer.Typer(name="policy", help="Show, replace and restore what a role may do.", no_args_is_help=True)
+app.add_typer(policy_app)
+for commands in (client_app, keys_app, account_app):
+    app.add_typer(commands)
 
 
 @app.command()
@@ -276,6 +289,73 @@ def _packages() -> Iterator[Path]:
     except (InstallError, PackageError, OSError) as error:
         print(f"mediconnect: {error}", file=sys.stderr)
         raise typer.Exit(1) from error
+
+
+@audit_app.command("verify")
+def audit_verify() -> None:
+    """Check every sealed entry of the audit trail; exits with 1 at the first that is altered or missing."""
+    from fhir_server.access.seal import verify
+
+    found = _on_database(lambda conn: verify(conn, 1))
+    print(f"{found.good} entries are good; the chain up to there is {found.chain.hex() or 'empty'}")
+    if found.problem is not None:
+        print(found.problem)
+        raise typer.Exit(1)
+
+
+@policy_app.command("show")
+def policy_show(role: Annotated[str, typer.Argument(help="The role, such as front-desk.")]) -> None:
+    """Print the policy of a role as JSON: what is in force, or the default."""
+    from fhir_server.access.policy import text_of
+
+    print(_on_database(lambda conn: text_of(conn, 1, role)))
+
+
+@policy_app.command("set")
+def policy_set(
+    role: Annotated[str, typer.Argument(help="The role, such as front-desk.")],
+    path: Annotated[Path, typer.Argument(help="The policy as JSON: see docs/access.md.")],
+) -> None:
+    """Put a policy in place of the one in force; servers take it over within a second."""
+    from fhir_server.access.policy import UnusablePolicy, store
+    from fhir_server.outcome import Refusal
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        _on_database(lambda conn: store(conn, 1, role, text))
+    except (UnusablePolicy, Refusal, OSError) as error:
+        print(f"mediconnect: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error
+    print(f"the policy of {role} is replaced")
+
+
+@policy_app.command("reset")
+def policy_reset(role: Annotated[str, typer.Argument(help="The role, such as front-desk.")]) -> None:
+    """Restore the default policy of a role."""
+    from fhir_server.access.policy import reset
+
+    _on_database(lambda conn: reset(conn, 1, role))
+    print(f"the policy of {role} is the default")
+
+
+def _on_database(work: "Callable[[Connection], Awaitable[T]]") -> "T":
+    """What comes of work on a connection to the database of the settings."""
+    from fhir_server.settings import Settings
+    from fhir_server.store.embedded import database
+    from fhir_server.store.pool import Pool
+
+    async def run(url: str) -> "T":
+        pool = Pool(url, size=1)
+        await pool.open()
+        try:
+            async with pool.connection() as conn:
+                return await work(conn)
+        finally:
+            await pool.close()
+
+    settings = Settings()
+    with database(settings.data_dir, settings.database_url) as url:
+        return asyncio.run(run(url))
 
 
 @app.command()

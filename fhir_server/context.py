@@ -3,13 +3,20 @@
 https://hl7.org/fhir/R4/http.html#general
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
+from fhir_server.access.audit import Ledger, Trail
+from fhir_server.access.bearer import Bearers
+from fhir_server.access.caller import ANYBODY, Caller
+from fhir_server.access.limit import Limits
+from fhir_server.access.rights import Rights
+from fhir_server.access.seal import Sealer
 from fhir_server.outcome import Issue, did_you_mean, refuse
 from fhir_server.packages import Packages
+from fhir_server.search.execute import Search
 from fhir_server.search.parameter import Parameters
 from fhir_server.settings import Settings
 from fhir_server.store.changes import KnownShapes, Write, write
@@ -36,7 +43,7 @@ class Writer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One server, as seen by one tenant; `pinned` is the connection of the transaction that is under way, if any."""
+    """One server, as seen by one tenant and one caller; `pinned` is the connection of a transaction under way, if any."""
 
     settings: Settings
     definitions: Definitions
@@ -51,6 +58,22 @@ class Context:
     base: str
     pinned: Connection | None = None
     write: Writer = write
+    caller: Caller = ANYBODY
+    smart: Mapping[str, Any] | None = None  # what the authorization server tells of itself
+    bearers: Bearers | None = None  # None: the server runs open
+    trail: Trail | None = None  # None: no audit trail is kept
+    ledger: Ledger | None = None
+    sealer: Sealer | None = None
+    limits: Limits | None = None
+
+    @property
+    def rights(self) -> Rights | None:
+        """What the caller may do; None: everything."""
+        return self.caller.rights
+
+    def search(self, conn: Connection) -> Search:
+        """Searches of this tenant on a connection. What a caller may see is for the Query to say."""
+        return Search(conn, self.tenant, self.types, self.parameters)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

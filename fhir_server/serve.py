@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import NoReturn, TextIO
 
@@ -109,8 +109,18 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
+def check_openness(settings: Settings) -> None:
+    """Raises CannotStart where a server without security would be reached from elsewhere."""
+    if settings.security == "open" and not settings.is_local:
+        raise CannotStart(
+            f"MEDICONNECT_SECURITY=open on {settings.host or 'every address'}: a server without security listens on "
+            "127.0.0.1, ::1 or localhost alone"
+        )
+
+
 def _serve(settings: Settings, application: str) -> int:
     steps = Steps()
+    check_openness(settings)
     gc.disable()  # imports make a million objects that all stay: looking through them costs a tenth of the start
     with _database(settings) as embedded, contextlib.closing(bind(settings.host, settings.port)) as bound:
         # Workers and the application's factory read the environment, so what is decided here has to stand there.
@@ -121,16 +131,17 @@ def _serve(settings: Settings, application: str) -> int:
             embedded.launch()
         # Imported while PostgreSQL starts: half a second that would be lost before or after.
         from fhir_server.listen import listen  # noqa: PLC0415
-        from fhir_server.prepare import prepare  # noqa: PLC0415
+        from fhir_server.prepare import accounts, prepare  # noqa: PLC0415
 
         if embedded:
             os.environ["MEDICONNECT_DATABASE_URL"] = embedded.wait()
             threading.Thread(target=_watch, args=(embedded,), daemon=True).start()
             steps.report(f"database: PostgreSQL in {embedded.cluster}")
         settings = Settings()
-        asyncio.run(prepare(settings, settings.database_url, steps.report))
+        is_furnished = asyncio.run(prepare(settings, settings.database_url, steps.report))
+        told = accounts(settings, steps.report, is_furnished=is_furnished)
         steps.finish()
-        answered = listen(application, bound, settings.workers, lambda: _announce(settings, steps))
+        answered = listen(application, bound, settings.workers, lambda: _announce(settings, steps, told))
     return 0 if answered else 1
 
 
@@ -163,13 +174,15 @@ def _watch(embedded: EmbeddedPostgres) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _announce(settings: Settings, steps: Steps) -> None:
+def _announce(settings: Settings, steps: Steps, told: Sequence[str]) -> None:
     gc.freeze()
     gc.enable()
     origin = _origin(settings)
     steps.line(f"  FHIR base  {settings.fhir_base}")
     steps.line(f"  docs       {origin}/docs")
     steps.line(f"  health     {origin}/health/ready")
+    for line in told:
+        steps.line(f"  {line}")
     steps.line("  Ctrl-C stops the server.")
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -31,7 +32,41 @@ class Settings(BaseSettings):
     database_url: str = Field("", description="URL of a PostgreSQL >= 15; empty: the embedded one in DATA_DIR.")
     workers: int = Field(1, ge=1, le=64, description="Server processes.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
-    security: Literal["open"] = Field("open", description="How callers are known; only `open` exists so far.")
+    security: Literal["smart", "open"] = Field(
+        "smart", description="How callers are known: by SMART access tokens, or not at all (`open`)."
+    )
+    secret_key: SecretStr = Field(
+        SecretStr(""), description="Key of stored secrets, 32 bytes in base64url; empty: made and kept in DATA_DIR."
+    )
+    access_token_seconds: int = Field(900, ge=60, le=3600, description="Seconds an access token of a person is good.")
+    refresh_token_days: int = Field(90, ge=1, le=3650, description="Days a refresh token is good without being used.")
+    registration: Literal["closed", "approval", "open"] = Field(
+        "approval", description="Whether apps may register themselves, and whether an administrator has to agree."
+    )
+    audit: bool = Field(True, description="Whether an audit trail is kept where callers are known.")
+    exchange_partners: str = Field(
+        "", description="Clients bound by patients' consents, as `client:TREAT+HPAYMT other`."
+    )
+    consent_default: Literal["deny", "permit"] = Field(
+        "deny", description="What exchange partners may see of patients without a consent."
+    )
+    rate_limit: str = Field("12000/minute", description="Most requests of one client and person; empty: any number.")
+    rate_limit_denied: str = Field("120/minute", description="Most requests of one address without a good token.")
+    organization: str = Field(
+        "MediConnect", min_length=1, max_length=100, description="Whose server it is, on pages and in mails."
+    )
+    sign_up: bool = Field(True, description="Whether patients may make accounts of their own.")
+    smtp_url: str = Field(
+        "",
+        description="Mail server, smtp://[user:password@]host[:port] or smtps://; empty: mails stay in DATA_DIR/outbox.",
+    )
+    mail_from: str = Field("MediConnect <no-reply@localhost>", description="Sender of mails.")
+    openid_issuer: str = Field("", description="OpenID provider that people may sign in with; empty: none.")
+    openid_client_id: str = Field("", description="What that provider calls this server.")
+    openid_client_secret: SecretStr = Field(
+        SecretStr(""), description="The secret that goes with it; empty: a public client."
+    )
+    openid_name: str = Field("your organization", description="What the provider is called on the button.")
     demo: bool = Field(True, description="Load the demonstration hospital on the first start (0: start empty).")
     demo_patients: int = Field(60, ge=0, description="Patients of the demonstration hospital.")
     pool_size: int = Field(8, ge=1, le=200, description="Database connections of one server process.")
@@ -62,6 +97,17 @@ class Settings(BaseSettings):
         """The FHIR base as clients see it, without a slash at the end."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.base_url.rstrip("/") or f"http://{host}:{self.port}/fhir"
+
+    @cached_property
+    def origin(self) -> str:
+        """Scheme, host and port of the FHIR base: below it stand the pages and the authorization server too."""
+        parts = urlsplit(self.fhir_base)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @cached_property
+    def is_local(self) -> bool:
+        """Whether the server listens on this machine alone."""
+        return self.host in ("127.0.0.1", "::1", "localhost")
 
     @cached_property
     def levels(self) -> dict[str, Level]:

@@ -17,8 +17,8 @@ ANYTHING = "SELECT 1 FROM resource WHERE tenant = $1 LIMIT 1"
 RECORD = "INSERT INTO load_unit (tenant, load, unit, failed) VALUES ($1, $2, $3, '{}') ON CONFLICT DO NOTHING"
 
 
-async def furnish(settings: Settings, report: Callable[[str], None]) -> None:
-    """Stores the hospital in a database that holds nothing yet; does nothing in one that does.
+async def furnish(settings: Settings, report: Callable[[str], None]) -> bool:
+    """Stores the hospital in a database that holds nothing yet, and nothing in one that does; whether it is there.
 
     The database is that of the settings, migrated. `report` is told how far it is. Raises CannotStart where a resource
     is refused, which would be a fault of this program.
@@ -28,15 +28,21 @@ async def furnish(settings: Settings, report: Callable[[str], None]) -> None:
     try:
         if await _is_wanted(pool):
             await _furnish(settings, pool, report)
+        return "done" in await _recorded(pool)
     finally:
         await pool.close()
 
 
-async def _is_wanted(pool: Pool) -> bool:
-    """Whether nothing is stored yet, or what is stored is a part of the hospital."""
+async def _recorded(pool: Pool) -> set[str]:
     async with pool.connection() as conn:
         rows = await (await conn.execute(RECORDED, (pool.tenant, LOAD))).fetchall()
-        recorded = {unit for (unit,) in rows}
+    return {unit for (unit,) in rows}
+
+
+async def _is_wanted(pool: Pool) -> bool:
+    """Whether nothing is stored yet, or what is stored is a part of the hospital."""
+    recorded = await _recorded(pool)
+    async with pool.connection() as conn:
         if "done" in recorded or "begun" in recorded:
             return "done" not in recorded
         return await (await conn.execute(ANYTHING, (pool.tenant,))).fetchone() is None

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from fhir_server.app import create_app
+from fhir_server.app import Application, create_app
 from fhir_server.settings import Settings
 
 FHIR_JSON = "application/fhir+json"
@@ -18,22 +18,38 @@ FHIR_JSON = "application/fhir+json"
 
 @contextlib.contextmanager
 def running(database_url: str, **settings: Any) -> Iterator[str]:
-    """The FHIR base of a server on the database, stopped at the end."""
+    """The FHIR base of a server on the database, stopped at the end; open unless the settings say otherwise."""
+    settings.setdefault("security", "open")
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
-        app = create_app(Settings(database_url=database_url, port=port, **settings))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, lifespan="on"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-        thread.start()
-        try:
-            while not server.started:
-                assert thread.is_alive(), "the server ended before it answered"
-                time.sleep(0.01)
+        with serve(create_app(Settings(database_url=database_url, port=port, **settings)), bound):
             yield f"http://127.0.0.1:{port}/fhir"
-        finally:
-            server.should_exit = True
-            thread.join(timeout=15)
+
+
+@contextlib.contextmanager
+def serving(app: Application) -> Iterator[str]:
+    """Where the FHIR base of an application is reached, whatever it believes to be its own address."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        with serve(app, bound):
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}/fhir"
+
+
+@contextlib.contextmanager
+def serve(app: Application, bound: socket.socket) -> Iterator[None]:
+    """Serves an application on a socket that is bound already."""
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, lifespan="on"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server ended before it answered"
+            time.sleep(0.01)
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(timeout=15)
 
 
 @contextlib.contextmanager

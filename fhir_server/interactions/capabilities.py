@@ -20,6 +20,8 @@ TYPE_INTERACTIONS = (
     "read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type",
 )  # fmt: skip
 SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system", "search-system")
+OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+SERVICE = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 MODES = ("full", "normative", "terminology")
 WITHOUT_PATHS = frozenset(("_id", "_lastUpdated", "_text", "_content", "_filter"))  # answered, though not from a path
 
@@ -32,6 +34,7 @@ Profiles = tuple[tuple[str, tuple[str, ...]], ...]  # by type, the canonicals of
 @lru_cache(maxsize=4)
 def _cached(
     context_key: tuple[str, bool, str, int],
+    endpoints: tuple[str, str] | None,
     parameters: Parameters,
     types: tuple[str, ...],
     stated: Stated,
@@ -43,10 +46,7 @@ def _cached(
     rest = {
         "mode": "server",
         "documentation": "All R4 resource types, with every interaction and every search parameter of the specification.",
-        "security": {
-            "cors": True,
-            "description": "Open: this server runs without access control and must not hold real patients' data.",
-        },
+        "security": _security(endpoints),
         "resource": [
             _resource(name, parameters, create_on_update, conditional_delete, profiles.get(name, ()), stated(name))
             for name in types
@@ -56,6 +56,23 @@ def _cached(
         "operation": stated(""),
     }
     return dump_json(_statement(base, {key: value for key, value in rest.items() if value != []}))
+
+
+def _security(endpoints: tuple[str, str] | None) -> dict[str, Any]:
+    """How callers are known; `endpoints` are those where a person authorizes and where tokens come from."""
+    if endpoints is None:
+        return {
+            "cors": True,
+            "description": "Open: this server runs without access control and must not hold real patients' data.",
+        }
+    uris = [{"url": name, "valueUri": url} for name, url in zip(("authorize", "token"), endpoints, strict=True)]
+    return {
+        "extension": [{"url": OAUTH_URIS, "extension": uris}],
+        "cors": True,
+        "service": [{"coding": [{"system": SERVICE, "code": "SMART-on-FHIR", "display": "SMART-on-FHIR"}]}],
+        "description": "SMART App Launch 2.2: see .well-known/smart-configuration. A patient in context is that one Patient"
+        " alone: records that Patient.link leads to are not opened by it.",
+    }
 
 
 def _statement(base: str, rest: dict[str, Any]) -> dict[str, Any]:
@@ -135,5 +152,7 @@ def capabilities(context: Context, stated: Stated) -> bytes:
     """The CapabilityStatement's text; made once for a set of registries and settings."""
     generation = registry_of(context.parameters).generation
     key = (context.base, context.settings.create_on_update, context.settings.conditional_delete, generation)
+    smart = context.smart
+    endpoints = None if smart is None else (smart["authorization_endpoint"], smart["token_endpoint"])
     supported = tuple(context.packages.supported.items())
-    return _cached(key, context.parameters, context.parameters.resource_types, stated, supported)
+    return _cached(key, endpoints, context.parameters, context.parameters.resource_types, stated, supported)

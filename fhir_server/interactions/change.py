@@ -7,11 +7,15 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from fhir_server.access.audit import Trail, patients_in
+from fhir_server.access.element import completed, patched, shown
+from fhir_server.access.write import Letter, check_after, check_before, may_see
 from fhir_server.context import Context
 from fhir_server.etag import etag
 from fhir_server.json import dump_json, parse_json
@@ -19,6 +23,7 @@ from fhir_server.outcome import Issue, Refusal, refuse
 from fhir_server.search.index import extract, shape_of
 from fhir_server.search.key import reference_key
 from fhir_server.search.registration import check, refresh, register
+from fhir_server.store.audit import Note, write_noted
 from fhir_server.store.changes import Write
 from fhir_server.store.resources import Current, current
 from fhir_server.store.rows import Rows
@@ -47,16 +52,25 @@ class Change:
     unused: bool = False
     if_match: tuple[str, ...] | None = None
     if_none_match: bool = False
+    updates: bool = False  # asked for as an update, also where it creates under an id of the server
     place: str = ""  # where in a Bundle this stands, for refusals
 
     @property
     def deletes(self) -> bool:
         return self.resource is None and self.patch is None
 
+    @property
+    def letter(self) -> Letter:
+        """The letter of SMART that it needs; an update may create."""
+        return "d" if self.deletes else "c" if self.fresh and not self.updates else "u"
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a change came to. `changed` is False where the stored version already said the same."""
+    """What a change came to. `changed` is False where the stored version already said the same.
+
+    `shown`: whether the caller may see the content, who may perhaps only write it. `before`: what a delete removed.
+    """
 
     type: str
     id: str
@@ -66,6 +80,8 @@ class Stored:
     created: bool
     changed: bool
     issues: tuple[Issue, ...] = ()  # what validation remarked, none of them an error
+    shown: bool = True
+    before: bytes | None = None
 
 
 def new_id() -> str:
@@ -79,9 +95,12 @@ async def apply(context: Context, changes: Sequence[Change], *, lock: bool) -> l
     Raises the refusal of the first change that cannot be; then nothing is written. `lock` keeps other writers away
     between reading the current versions and writing (inside a transaction); without it a lost race raises MC001.
     """
+    if context.trail is not None:
+        context.trail.written = False
     if context.shapes.stale:
         await refresh(context.conn, context.tenant, context.parameters, context.shapes)
     known = await _current(context, changes, lock=lock)
+    await _check_before(context, changes, known)
     generation = context.shapes.generation
     now = datetime.now(UTC)
     planned = []
@@ -95,10 +114,51 @@ async def apply(context: Context, changes: Sequence[Change], *, lock: bool) -> l
                 await context.conn.execute("SELECT 1")
     if context.shapes.generation != generation:  # changed while other requests had their turn: the rows are mixed
         return await apply(context, changes, lock=lock)
+    told = await _check_after(context, changes, [stored for stored, _ in planned])
     writes = [step for _, step in planned if step is not None]
     if writes:
         await _written(context, changes, planned, writes)
-    return [stored for stored, _ in planned]
+    return told
+
+
+async def _check_before(context: Context, changes: Sequence[Change], known: Mapping[tuple[int, str], Current]) -> None:
+    """Refuses (403) what the caller may not write over, before anything is told of it."""
+    rights = context.rights
+    if rights is None:
+        return
+    search = context.search(context.conn)
+    for change in changes:
+        found = known.get((context.type_code(change.type), change.id))
+        before = found.content if found is not None else None
+        with placed_at(change.place):
+            await check_before(rights, search, change.letter, change.type, change.id, before)
+
+
+async def _check_after(context: Context, changes: Sequence[Change], stored: Sequence[Stored]) -> list[Stored]:
+    """Refuses (403) content that the caller may not write; of the rest, what the caller may see."""
+    rights = context.rights
+    if rights is None:
+        return list(stored)
+    search = context.search(context.conn)
+    told = []
+    for change, one in zip(changes, stored, strict=True):
+        if one.content is not None and not change.deletes:
+            with placed_at(change.place):
+                await check_after(rights, search, change.letter, one.type, one.content)
+            seen = await may_see(rights, search, one.type, one.content)
+            told.append(replace(one, shown=seen, content=shown(rights, one.content)))
+        else:
+            told.append(one)
+    return told
+
+
+@contextmanager
+def placed_at(place: str) -> Iterator[None]:
+    """Refusals inside name the entry of a Bundle, where there is one."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise refusal.at(place) if place else refusal from None
 
 
 async def _written(
@@ -114,12 +174,43 @@ async def _written(
         if change.type == "SearchParameter" and step is not None
     }
     if not changed:
-        await context.write(context.conn, context.tenant, writes, context.shapes)
+        await _write_noted(context, changes, planned, writes)
         return
     async with context.conn.transaction():
-        await context.write(context.conn, context.tenant, writes, context.shapes)
+        await _write_noted(context, changes, planned, writes)
         codes = context.types.code
         context.shapes.stale |= await register(context.conn, context.tenant, context.parameters, codes, changed)
+
+
+async def _write_noted(
+    context: Context,
+    changes: Sequence[Change],
+    planned: Sequence[tuple[Stored, Write | None]],
+    writes: Sequence[Write],
+) -> None:
+    """Writes the versions, and with them, where an audit trail is kept, what is to be known of it."""
+    trail = context.trail
+    if trail is None:
+        await context.write(context.conn, context.tenant, writes, context.shapes)
+        return
+    notes = [
+        _note(trail, change, stored)
+        for change, (stored, step) in zip(changes, planned, strict=True)
+        if step is not None
+    ]
+    await write_noted(context.conn, context.tenant, writes, context.shapes, notes)
+    trail.written = True
+
+
+def _note(trail: Trail, change: Change, stored: Stored) -> Note:
+    created = stored.created and not change.patch
+    subtype = "delete" if change.deletes else "create" if created else "patch" if change.patch else "update"
+    return trail.note(
+        subtype,
+        201 if stored.created else 200,
+        entities=[f"{stored.type}/{stored.id}/_history/{stored.version}"],
+        patients=patients_in(stored.content or stored.before, stored.type, stored.id),
+    )
 
 
 async def _current(context: Context, changes: Sequence[Change], *, lock: bool) -> dict[tuple[int, str], Current]:
@@ -128,10 +219,8 @@ async def _current(context: Context, changes: Sequence[Change], *, lock: bool) -
 
 
 def _placed(context: Context, change: Change, known: Current | None, now: datetime) -> tuple[Stored, Write | None]:
-    try:
+    with placed_at(change.place):
         return _plan(context, change, known, now)
-    except Refusal as refusal:
-        raise refusal.at(change.place) if change.place else refusal from None
 
 
 def _plan(context: Context, change: Change, known: Current | None, now: datetime) -> tuple[Stored, Write | None]:
@@ -139,6 +228,8 @@ def _plan(context: Context, change: Change, known: Current | None, now: datetime
     if change.deletes:
         return _plan_delete(context, change, known, now)
     resource = _content(context, change, known)
+    if context.rights is not None:
+        resource = completed(context.rights, change.type, known.content if known is not None else None, resource)
     _check_identity(change, resource)
     check_whole(resource)
     if change.type == "SearchParameter":
@@ -178,7 +269,8 @@ def _content(context: Context, change: Change, known: Current | None) -> dict[st
         raise refuse("not-found", f"{_name(change)} is not known")
     if known.content is None:
         raise Refusal(Issue("deleted", f"{_name(change)} was deleted"), headers=[("etag", etag(known.version))])
-    return change.patch(parse_json(known.content))
+    patch = change.patch if context.rights is None else patched(context.rights, change.type, change.patch)
+    return patch(parse_json(known.content))
 
 
 def _check_identity(change: Change, resource: dict[str, Any]) -> None:
@@ -210,7 +302,10 @@ def _plan_delete(context: Context, change: Change, known: Current | None, now: d
         known.pk, context.type_code(change.type), change.id, 0, known.version + 1, written, "D", None, 0,
         Rows(), _rows(context, known),
     )  # fmt: skip
-    return Stored(change.type, change.id, step.version, written, None, created=False, changed=True), step
+    gone = Stored(
+        change.type, change.id, step.version, written, None, created=False, changed=True, before=known.content
+    )
+    return gone, step
 
 
 def _plan_content(

@@ -8,15 +8,18 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
+from fhir_server.access.element import usable
+from fhir_server.access.logic import ALL
+from fhir_server.access.narrow import narrowed
 from fhir_server.context import Context
 from fhir_server.interactions.url import Pairs, split_query
 from fhir_server.outcome import Refusal, refuse
-from fhir_server.search.execute import Search
 from fhir_server.search.key import key
 from fhir_server.search.parse import OPTIONS, RESULT, Limits, parse
-from fhir_server.search.query import Query
+from fhir_server.search.query import Query, Term
+from fhir_server.search.term import Usable
 from fhir_server.search.types.context import Context as SearchContext
-from fhir_server.search.value_set import Asked, at_hand, may_ask
+from fhir_server.search.value_set import CODE_SYSTEM, VALUE_SET, Asked, at_hand, may_ask
 
 SHAPING = frozenset(("_format", "_pretty", "_summary", "_elements"))
 USUAL = Limits()
@@ -52,18 +55,24 @@ def selecting(pairs: Pairs) -> Pairs:
 
 
 async def query_of(context: Context, resource_type: str, pairs: Pairs) -> Query:
-    """The Query of the criteria; always strict, and never empty: 412 where nothing selects."""
+    """The Query of the criteria among what the caller may see; always strict, and never empty: 412 where nothing selects."""
     context.type_code(resource_type)
     if not any(value for _, value in pairs):
         raise refuse("conflict", f"criteria are needed to select a {resource_type}, none were given", status=412)
-    return await parsed(context, (resource_type,), pairs)
+    return narrowed(await parsed(context, (resource_type,), pairs), context.rights)
+
+
+def usable_by(context: Context) -> Usable | None:
+    """Which parameters the caller may search by, where that is not for all callers the same."""
+    return None if context.rights is None else usable(context.rights, context.parameters)
 
 
 async def parsed(
     context: Context, types: Sequence[str], pairs: Pairs, *, lenient: bool = False, limits: Limits = USUAL
 ) -> Query:
-    """The Query of a search; the value sets and code systems that it names are looked up before."""
-    read = partial(parse, types, pairs, context.parameters, lenient=lenient, limits=limits)
+    """The Query of a search; the value sets and code systems that it names are looked up before, as the caller sees them."""
+    usable = usable_by(context)
+    read = partial(parse, types, pairs, context.parameters, lenient=lenient, limits=limits, usable=usable)
     known = search_context(context)
     if not may_ask(name for name, _ in pairs):
         return read(known)
@@ -73,9 +82,15 @@ async def parsed(
     if not asked.names:
         return read(known)
     async with context.connection() as conn:
-        search = Search(conn, context.tenant, context.types, context.parameters)
-        found = await at_hand(search, context.packages.registry, asked.names, context.base)
+        found = await at_hand(
+            context.search(conn), context.packages.registry, asked.names, context.base, _visible(context)
+        )
     return read(replace(known, codes_of=found.codes_of, subsumed=found.subsumed))
+
+
+def _visible(context: Context) -> Term | None:
+    """What must hold for a stored value set or code system so that the caller may search by it; None: nothing is."""
+    return ALL if context.rights is None else context.rights.visible("s", (VALUE_SET, CODE_SYSTEM))
 
 
 def search_context(context: Context) -> SearchContext:
@@ -86,8 +101,7 @@ def search_context(context: Context) -> SearchContext:
 async def find(context: Context, resource_type: str, pairs: Pairs, limit: int = 2) -> list[str]:
     """The ids of the first resources that the criteria select."""
     query = await query_of(context, resource_type, pairs)
-    search = Search(context.conn, context.tenant, context.types, context.parameters)
-    return [resource_id for _, resource_id in await search.first(query, limit)]
+    return [resource_id for _, resource_id in await context.search(context.conn).first(query, limit)]
 
 
 async def find_one(context: Context, resource_type: str, pairs: Pairs) -> str | None:
@@ -104,8 +118,7 @@ def only(resource_type: str, ids: Sequence[str]) -> str | None:
 
 async def find_each(context: Context, queries: Sequence[Query], limit: int = 2) -> list[list[str]]:
     """Up to `limit` ids for each query, in one round trip."""
-    search = Search(context.conn, context.tenant, context.types, context.parameters)
-    return await search.first_of_each(queries, limit) if queries else []
+    return await context.search(context.conn).first_of_each(queries, limit) if queries else []
 
 
 def lock_key(tenant: int, resource_type: str, pairs: Pairs) -> int:

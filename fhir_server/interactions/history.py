@@ -3,19 +3,24 @@
 https://hl7.org/fhir/R4/http.html#history
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import LiteralString
 
+from fhir_server.access.logic import ALL
+from fhir_server.access.narrow import missing
 from fhir_server.context import Context
 from fhir_server.interactions.change import instant
 from fhir_server.outcome import refuse
 from fhir_server.search.bundle import quoted
 from fhir_server.search.execute import rows_of
 from fhir_server.search.fragment import Fragment, join, sql
+from fhir_server.search.query import Query, Term
+from fhir_server.sight import sees
 from fhir_server.store.pool import Connection
-from fhir_server.store.resources import read
+from fhir_server.store.resources import contents, read
 
+CHUNK = 200  # versions that are judged at a time
 CREATED, OK, GONE = "201 Created", "200 OK", "204 No Content"
 
 
@@ -54,7 +59,11 @@ class Events:
 
 
 async def history(context: Context, asked: Asked) -> Events:
-    """The page asked for; 404 for an id that was never used."""
+    """The page asked for, of the versions that the caller may see; 404 for an id that was never used."""
+    if context.rights is not None:
+        term = sight_of(context, asked)
+        if term != ALL:
+            return await _seen_history(context, asked, term)
     async with context.connection() as conn:
         rows = await rows_of(conn, _statement(context, asked))
         if asked.id is not None and not rows and not await _was_used(context, conn, asked):
@@ -63,6 +72,57 @@ async def history(context: Context, asked: Asked) -> Events:
     events = tuple(Event(*row) for row in rows[: asked.count])
     total = len(events) if not more and asked.after is None else await _count(context, asked)
     return Events(events, total, events[-1].seq if more and events else None)
+
+
+def sight_of(context: Context, asked: Asked) -> Term:
+    """What must hold for the resources whose history the caller may see. Raises Refusal (403) where none is."""
+    rights = context.rights
+    assert rights is not None, "only with rights to keep to"
+    letter = "r" if asked.id is not None else "s"
+    term = rights.visible(letter, (asked.type,) if asked.type is not None else ())
+    if term is None:
+        raise missing(rights, letter, asked.type or "*")
+    return term
+
+
+async def _seen_history(context: Context, asked: Asked, term: Term) -> Events:
+    """The same for who may see some resources only: versions are judged one by one until the page is full."""
+    async with context.connection() as conn:
+        found = await _seen_events(context, conn, asked, term, asked.count + 1)
+        if asked.id is not None and not found and not await _is_seen(context, conn, asked):
+            raise refuse("not-found", f"{asked.type}/{asked.id} is not known")
+        more, total = len(found) > asked.count, None
+        if not more and asked.after is None:
+            total = len(found)
+        elif asked.id is not None:
+            total = len(await _seen_events(context, conn, replace(asked, after=None), term, None))
+    events = tuple(found[: asked.count])
+    return Events(events, total, events[-1].seq if more and events else None)
+
+
+async def _seen_events(context: Context, conn: Connection, asked: Asked, term: Term, most: int | None) -> list[Event]:
+    """The first events that the caller may see; all of them without `most`."""
+    found: list[Event] = []
+    letter = "r" if asked.id is not None else "s"
+    while True:
+        rows = await rows_of(conn, _candidates(context, conn, asked, term))
+        for *columns, own, last in rows:
+            event = Event(*columns)
+            if await sees(context, conn, letter, context.types.name[event.type], (own, last)):
+                found.append(event)
+            if len(found) == most:
+                return found
+        if len(rows) < CHUNK:
+            return found
+        asked = replace(asked, after=rows[-1][0])
+
+
+async def _is_seen(context: Context, conn: Connection, asked: Asked) -> bool:
+    assert asked.type is not None
+    assert asked.id is not None
+    code = context.type_code(asked.type)
+    told = await contents(conn, context.tenant, code, asked.id, 2**31 - 1)
+    return await sees(context, conn, "r", asked.type, told)
 
 
 async def _was_used(context: Context, conn: Connection, asked: Asked) -> bool:
@@ -88,6 +148,25 @@ _COLUMNS: LiteralString = (
 def _statement(context: Context, asked: Asked) -> Fragment:
     where = _where(context, asked, paged=True)
     return sql(_COLUMNS) + where + sql(" ORDER BY v.seq DESC LIMIT %s", asked.count + 1)
+
+
+_TOLD: LiteralString = (
+    "SELECT v.seq, v.type, v.id, v.version, v.written, v.method::text, v.content,"
+    " coalesce(v.content, (SELECT w.content FROM version w WHERE w.pk = v.pk AND w.version < v.version"
+    " AND w.content IS NOT NULL ORDER BY w.version DESC LIMIT 1)),"
+    " (SELECT w.content FROM version w WHERE w.pk = v.pk AND w.content IS NOT NULL ORDER BY w.version DESC LIMIT 1)"
+    " FROM version v WHERE "
+)
+
+
+def _candidates(context: Context, conn: Connection, asked: Asked, term: Term) -> Fragment:
+    """Versions with what they say and what their resource said last: of resources that are seen today, or are deleted."""
+    where = _where(context, asked, paged=True)
+    if asked.id is None:
+        types = (asked.type,) if asked.type is not None else ()
+        seen = context.search(conn).compiler.selection(Query(types, (term,)))
+        where = where + sql(" AND (v.pk IN (") + seen + sql(") OR v.pk IN (SELECT pk FROM resource WHERE deleted))")
+    return sql(_TOLD) + where + sql(" ORDER BY v.seq DESC LIMIT %s", CHUNK)
 
 
 def _where(context: Context, asked: Asked, *, paged: bool) -> Fragment:

@@ -4,10 +4,11 @@ https://hl7.org/fhir/R4/http.html#trules
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from fhir_server.access.write import Letter, require
 from fhir_server.context import Context
 from fhir_server.interactions.change import Change, new_id
 from fhir_server.interactions.conditional import criteria_of, selecting
@@ -16,6 +17,7 @@ from fhir_server.interactions.url import Pairs, split_path, split_query
 from fhir_server.interactions.write import check_id
 from fhir_server.outcome import Refusal, refuse
 
+LETTERS: Mapping[str, Letter] = {"POST": "c", "PUT": "u", "PATCH": "u", "DELETE": "d"}
 RESTFUL = re.compile(r"(.*/)?([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})", re.DOTALL)
 
 
@@ -69,6 +71,8 @@ def _parsed(context: Context, entry: Entry) -> Step:
     path, _, query = entry.url.partition("?")
     kind, *ids = split_path(path.encode()) or ("",)
     context.type_code(kind)
+    if context.rights is not None:
+        require(context.rights, LETTERS[entry.method], kind)
     if len(ids) > 1 or (ids and entry.method == "POST"):
         raise refuse("not-supported", f"{entry.method} {path[:200]} is not possible in a transaction", status=405)
     criteria: Pairs | None = None

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from fhir_server.access.element import shown
 from fhir_server.context import Context
 from fhir_server.etag import etag, versions_of
 from fhir_server.interactions.batch import response
@@ -209,7 +210,7 @@ def _answer(stored: Sequence[Stored], prefer: str | None) -> Answer:
         location=f"{one.type}/{one.id}/_history/{one.version}",
         etag=etag(one.version),
         last_modified=instant(one.written),
-        content=one.content if prefer == REPRESENTATION else None,
+        content=one.content if prefer == REPRESENTATION and one.shown else None,
         outcome=outcome,
     )
 
@@ -220,8 +221,18 @@ async def _existing(context: Context, steps: Sequence[Step]) -> dict[str, Stored
     known = await current(context.conn, context.tenant, targets, lock=False) if targets else {}
     found = (
         Stored(
-            context.types.name[code], resource_id, one.version, one.written, one.content, created=False, changed=False
+            context.types.name[code],
+            resource_id,
+            one.version,
+            one.written,
+            _shown(context, one.content),
+            created=False,
+            changed=False,
         )
         for (code, resource_id), one in known.items()
     )
     return {f"{one.type}/{one.id}": one for one in found}
+
+
+def _shown(context: Context, content: bytes | None) -> bytes | None:
+    return content if content is None or context.rights is None else shown(context.rights, content)

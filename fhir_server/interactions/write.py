@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from fhir_server.access.element import shown
 from fhir_server.context import Context
 from fhir_server.interactions.change import ID, Change, Stored, apply, new_id
 from fhir_server.interactions.conditional import find, find_one, lock, lock_key
@@ -50,7 +51,8 @@ async def _stored(context: Context, resource_type: str, resource_id: str) -> Sto
     """The current version, as the result of an interaction that changed nothing."""
     kept = await read(context.conn, context.tenant, context.type_code(resource_type), resource_id)
     assert kept is not None, "found by a search of the same transaction"
-    return Stored(resource_type, resource_id, kept.version, kept.written, kept.content, created=False, changed=False)
+    content = kept.content if context.rights is None or kept.content is None else shown(context.rights, kept.content)
+    return Stored(resource_type, resource_id, kept.version, kept.written, content, created=False, changed=False)
 
 
 async def update_where(context: Context, wanted: Change, pairs: Pairs) -> Stored:
@@ -66,7 +68,7 @@ async def update_where(context: Context, wanted: Change, pairs: Pairs) -> Stored
 def identified(wanted: Change, found: str | None) -> Change:
     """The change of a conditional update, once the criteria were looked up."""
     if found is None and not wanted.id:
-        return replace(wanted, id=new_id(), fresh=True)
+        return replace(wanted, id=new_id(), fresh=True, updates=True)
     if found is None:
         check_id(wanted.id)
         return replace(wanted, unused=True)

@@ -17,7 +17,7 @@ from fhir_server.operations.arguments import value_types
 from fhir_server.operations.operation import ANY_NAME, Argument, Call, Operation, Resource, defined, parameter
 from fhir_server.outcome import Refusal, refuse
 from fhir_server.packages import Packages
-from fhir_server.store import resources
+from fhir_server.sight import stored
 from profiles import narrative
 from profiles.criterion import is_in, resolved
 from profiles.fhirpath.element import Element, root, type_name
@@ -51,8 +51,7 @@ async def fhirpath(context: Context, call: Call) -> Resource:
 
 
 async def _stored(context: Context, call: Call) -> Resource:
-    async with context.connection() as conn:
-        kept = await resources.read(conn, context.tenant, context.type_code(call.type), call.id)
+    kept = await stored(context, call.type, call.id)
     if kept is None or kept.content is None:
         code, word = ("not-found", "is not known") if kept is None else ("deleted", "was deleted")
         raise refuse(code, f"{call.type}/{call.id} {word}")
@@ -229,4 +228,4 @@ _DEFINITION = defined(
     ("system", "instance"),
     _PARAMETERS,
 )
-FHIRPATH = Operation(_DEFINITION, fhirpath, affects_state=False)
+FHIRPATH = Operation(_DEFINITION, fhirpath, affects_state=False, right="token")

@@ -75,11 +75,16 @@ Run = Callable[[Context, Call], Awaitable[Resource]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """An OperationDefinition and the function behind it; `affects_state`: it may be called by POST alone."""
+    """An OperationDefinition and the function behind it; `affects_state`: it may be called by POST alone.
+
+    `right` is what a token needs to call it: `token`, none but a good one, where all that it tells or changes is judged
+    where it is read or written; one that says nothing is for administrators.
+    """
 
     definition: Mapping[str, Any]
     run: Run
     affects_state: bool
+    right: Literal["token", "administer"] = "administer"
 
     @property
     def code(self) -> str:

@@ -10,7 +10,7 @@ from fhir_server.json import parse_json
 from fhir_server.operations.operation import Call, Operation, Resource, specified
 from fhir_server.outcome import ERRORS, Issue, Refusal, did_you_mean, operation_outcome, refuse
 from fhir_server.search.registration import check
-from fhir_server.store import resources
+from fhir_server.sight import sees, stored
 from fhir_server.validation import Validation, check_whole
 
 MODES = ("create", "update", "delete", "profile")
@@ -57,8 +57,7 @@ async def _stored(context: Context, call: Call) -> Resource:
         raise refuse(
             "required", "there is no resource to validate: send one, or call [type]/[id]/$validate", "resource"
         )
-    async with context.connection() as conn:
-        kept = await resources.read(conn, context.tenant, context.type_code(call.type), call.id)
+    kept = await stored(context, call.type, call.id)
     if kept is None:
         raise refuse("not-found", f"{call.type}/{call.id} is not known")
     if kept.content is None:
@@ -69,13 +68,21 @@ async def _stored(context: Context, call: Call) -> Resource:
 async def _deletable(context: Context, call: Call) -> Issue:
     """Whether a delete would do anything. References to what is deleted stay, so nothing else can stand against it."""
     name = f"{call.type}/{call.id}"
-    async with context.connection() as conn:
-        kept = await resources.read(conn, context.tenant, context.type_code(call.type), call.id)
+    kept = await stored(context, call.type, call.id)
     if kept is None:
         return Issue("not-found", f"{name} cannot be deleted, it is not known")
     if kept.content is None:
         return Issue("deleted", f"{name} was deleted already, in version {kept.version}", severity="information")
+    if not await _may_delete(context, call.type, kept.content):
+        return Issue("forbidden", f"{name} cannot be deleted with this token")
     return Issue("informational", f"All is well: {name} could be deleted.", severity="information")
+
+
+async def _may_delete(context: Context, kind: str, content: bytes) -> bool:
+    if context.rights is None:
+        return True
+    async with context.connection() as conn:
+        return await sees(context, conn, "d", kind, [content])
 
 
 def _misplaced(call: Call, resource: Resource, mode: str | None) -> list[Issue]:
@@ -100,8 +107,7 @@ async def _unacceptable(context: Context, call: Call, resource: Resource, mode: 
     except Refusal as refusal:
         issues.extend(refusal.issues)
     if mode == "update" and not context.settings.create_on_update:
-        async with context.connection() as conn:
-            kept = await resources.read(conn, context.tenant, context.type_code(call.type), call.id)
+        kept = await stored(context, call.type, call.id)
         if kept is None:
             text = f"{call.type}/{call.id} does not exist and clients may not choose ids"
             issues.append(Issue("not-supported", text))
@@ -131,4 +137,4 @@ def _told(issues: list[Issue]) -> Resource:
     return {"resourceType": outcome.pop("resourceType"), "text": {"status": "generated", "div": div}, **outcome}
 
 
-VALIDATE = Operation(specified("Resource-validate"), validate, affects_state=False)
+VALIDATE = Operation(specified("Resource-validate"), validate, affects_state=False, right="token")

@@ -24,8 +24,13 @@ def _origins(setting: str) -> frozenset[str]:
     return frozenset(origin.strip().rstrip("/") for origin in setting.split(",") if origin.strip())
 
 
-def cors_headers(settings: Settings, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """What an answer to a page of another origin carries; where origins are named, caches must tell them apart."""
+def cors_headers(settings: Settings, headers: Iterable[tuple[bytes, bytes]], *, public: bool = False) -> Headers:
+    """What an answer to a page of another origin carries; where origins are named, caches must tell them apart.
+
+    `public`: any page may read it, whatever the settings say.
+    """
+    if public:
+        return ANY
     origin = next((value.decode("latin-1") for name, value in headers if name == b"origin"), None)
     allowed = _origins(settings.cors_origins)
     if "*" in allowed:

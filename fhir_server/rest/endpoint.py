@@ -14,6 +14,7 @@ from typing import Any
 from fhir_server.context import Context
 from fhir_server.json import dump_json
 from fhir_server.outcome import Refusal, operation_outcome
+from fhir_server.rest.authorization import authenticated
 from fhir_server.rest.body import ACCEPT_PATCH
 from fhir_server.rest.cors import cors_headers, preflight
 from fhir_server.rest.faults import REQUEST_ID, refusal_of
@@ -46,7 +47,10 @@ class Endpoint:
         REQUEST_ID.set(number)
         context = self.context()
         rendering, response = await self._answer(context, scope, receive)
-        headers = [("x-request-id", number), *cors_headers(context.settings, scope["headers"])]
+        headers = [
+            ("x-request-id", number),
+            *cors_headers(context.settings, scope["headers"], public=_is_public(scope)),
+        ]
         status = await send_response(scope, send, response, rendering, headers)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s %s %d %.1f ms", number, scope["method"], status, (time.perf_counter() - started) * 1000)
@@ -59,6 +63,7 @@ class Endpoint:
             request = request_of(scope, scope["raw_path"][len(self.prefix) :], headers, context.settings)
             if request.method == "OPTIONS":
                 return rendering, _options(context, request)
+            context = await authenticated(context, request, peer_of(scope))
             rendering = rendering_of(request)
             if request.method in WITH_BODY:
                 transform_of(request)  # refuses before anything is written
@@ -66,6 +71,17 @@ class Endpoint:
             return rendering, rendered(shaped(await respond(context, request), request), rendering, context, scope)
         except Exception as error:  # noqa: BLE001 (the last resort: what nobody foresaw is logged and answered as 500)
             return rendering, rendered(_refused(refusal_of(error)), rendering, context, scope)
+
+
+def _is_public(scope: Scope) -> bool:
+    """Whether every page on the web may read the answer."""
+    return bool(scope["path"].endswith("/.well-known/smart-configuration"))
+
+
+def peer_of(scope: Scope) -> str:
+    """The address that the request came from."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def _request_id(scope: Scope) -> str:

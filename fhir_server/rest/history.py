@@ -12,7 +12,7 @@ from fhir_server.interactions.history import Asked, Events, entry, history
 from fhir_server.outcome import refuse
 from fhir_server.rest.request import Request
 from fhir_server.rest.response import Response
-from fhir_server.rest.shape import Transform, transform_of
+from fhir_server.rest.shape import Transform, transform_for
 from fhir_server.search.bundle import bundle
 from fhir_server.search.page import seal, unseal
 from fhir_server.search.query import Page
@@ -56,7 +56,7 @@ async def _history(context: Context, request: Request, kind: str | None, resourc
 
 
 def _bound(context: Context, request: Request) -> str:
-    return f"{context.tenant}|{request.path}|{urlencode(_kept(request))}"
+    return f"{context.tenant}|{context.caller.name}|{request.path}|{urlencode(_kept(request))}"
 
 
 def _kept(request: Request) -> list[tuple[str, str]]:
@@ -99,7 +99,7 @@ def _since(text: str | None) -> datetime | None:
 
 
 def _bundle(context: Context, request: Request, events: Events, bound: str) -> bytes:
-    transform: Transform = transform_of(request) or _unchanged
+    transform: Transform = transform_for(context, request) or _unchanged
     entries = [
         entry(context, event, transform(event.content) if event.content is not None else None)
         for event in events.events

@@ -3,6 +3,7 @@
 https://hl7.org/fhir/R4/http.html#read, #vread and #cread
 """
 
+from fhir_server.access.element import shown
 from fhir_server.context import Context
 from fhir_server.json import dump_json
 from fhir_server.operations.registry import definition
@@ -11,7 +12,8 @@ from fhir_server.rest import binary
 from fhir_server.rest.preconditions import not_modified
 from fhir_server.rest.request import Request
 from fhir_server.rest.response import Response, version_headers
-from fhir_server.rest.shape import transform_of
+from fhir_server.rest.shape import transform_for
+from fhir_server.sight import seen
 from fhir_server.store import resources
 from fhir_server.store.resources import Version
 
@@ -24,7 +26,8 @@ async def read(context: Context, request: Request) -> Response:
         return Response(200, dump_json(own))
     async with context.connection() as conn:
         kept = await resources.read(conn, context.tenant, context.type_code(kind), resource_id)
-    return _response(request, kind, resource_id, kept)
+        kept = await seen(context, conn, kind, resource_id, kept, current=True)
+    return _response(context, request, kind, resource_id, kept)
 
 
 async def vread(context: Context, request: Request) -> Response:
@@ -35,17 +38,18 @@ async def vread(context: Context, request: Request) -> Response:
         number = 0  # version ids are compared as strings: 01 is none of ours
     async with context.connection() as conn:
         kept = await resources.vread(conn, context.tenant, context.type_code(kind), resource_id, number)
-    return _response(request, kind, f"{resource_id}/_history/{version}", kept)
+        kept = await seen(context, conn, kind, resource_id, kept, current=False)
+    return _response(context, request, kind, f"{resource_id}/_history/{version}", kept)
 
 
-def _response(request: Request, kind: str, name: str, kept: Version | None) -> Response:
+def _response(context: Context, request: Request, kind: str, name: str, kept: Version | None) -> Response:
     if kept is None:
         raise refuse("not-found", f"{kind}/{name[:200]} is not known")
     headers = version_headers(kept.version, kept.written)
     if kept.content is None:
         issue = Issue("deleted", f"{kind}/{name} was deleted in version {kept.version}")
         raise Refusal(issue, headers=headers)
-    transform = transform_of(request)
+    transform = transform_for(context, request)
     if request.only("_summary") == "count":
         raise refuse(
             "value", "_summary=count is for a search or a history; one resource is nothing to count", "_summary"
@@ -53,6 +57,6 @@ def _response(request: Request, kind: str, name: str, kept: Version | None) -> R
     if not_modified(request.headers, kept.version, kept.written):
         return Response(304, headers=headers, written=kept.written)
     if kind == "Binary" and binary.wanted_raw(request):
-        return binary.response(kept.content, headers)
+        return binary.response(kept.content if context.rights is None else shown(context.rights, kept.content), headers)
     content = kept.content if transform is None else transform(kept.content)
     return Response(200, content, headers, written=kept.written, shaped=True)

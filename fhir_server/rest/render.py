@@ -43,6 +43,8 @@ class Rendering:
 
 def rendering_of(request: Request) -> Rendering:
     """What Accept, _format, _pretty and Accept-Encoding ask for; 406 for a format there is not."""
+    if request.segments[:1] == (".well-known",):
+        return Rendering(gzip=_takes_gzip(request.headers))
     named, pretty = request.only("_format"), request.only("_pretty")
     if pretty not in (None, "true", "false"):
         raise refuse("value", f"_pretty={pretty[:80]}: supported are true and false", "_pretty")

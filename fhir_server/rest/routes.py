@@ -10,22 +10,30 @@ from fhir_server.context import Context
 from fhir_server.operations.registry import OPERATIONS
 from fhir_server.outcome import Issue, Refusal, did_you_mean, refuse
 from fhir_server.rest import history, operation, read, search, system, write
+from fhir_server.rest.authorization import Right, authorize
+from fhir_server.rest.noting import noted
 from fhir_server.rest.preference import preferring
 from fhir_server.rest.request import Request
 from fhir_server.rest.response import Response
 
+WELL_KNOWN = ".well-known/smart-configuration"
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"))
 Interaction = Callable[[Context, Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One line of the table; the code is that of the restful interaction."""
+    """One line of the table; the code is that of the restful interaction.
+
+    `right` is the letter of SMART that it needs for its type: see authorization.py for the other words. A route that says
+    nothing is for administrators.
+    """
 
     method: str
     path: str
     code: str
     interaction: Interaction
+    right: Right = "administer"
 
 
 async def bundle(context: Context, request: Request) -> Response:
@@ -34,28 +42,29 @@ async def bundle(context: Context, request: Request) -> Response:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "metadata", "capabilities", system.metadata),
-    Route("POST", "", "batch | transaction", bundle),
-    Route("GET", "", "search-system", search.search_system),
-    Route("POST", "_search", "search-system", search.search_post),
-    Route("GET", "_history", "history-system", history.history_system),
-    Route("GET", "[type]", "search-type", search.search_type),
-    Route("POST", "[type]", "create", write.create),
-    Route("PUT", "[type]", "update", write.update),
-    Route("PATCH", "[type]", "patch", write.patch),
-    Route("DELETE", "[type]", "delete", write.delete),
-    Route("POST", "[type]/_search", "search-type", search.search_post),
-    Route("GET", "[type]/_history", "history-type", history.history_type),
-    Route("GET", "[type]/[id]", "read", read.read),
-    Route("PUT", "[type]/[id]", "update", write.update),
-    Route("PATCH", "[type]/[id]", "patch", write.patch),
-    Route("DELETE", "[type]/[id]", "delete", write.delete),
-    Route("GET", "[type]/[id]/_history", "history-instance", history.history_instance),
-    Route("GET", "[type]/[id]/_history/[vid]", "vread", read.vread),
-    Route("GET", "[type]/[id]/[member]", "search-type", search.search_compartment),
-    Route("POST", "[type]/[id]/[member]/_search", "search-type", search.search_post_compartment),
+    Route("GET", "metadata", "capabilities", system.metadata, "nothing"),
+    Route("GET", WELL_KNOWN, "capabilities", system.smart_configuration, "nothing"),
+    Route("POST", "", "batch | transaction", bundle, "entries"),
+    Route("GET", "", "search-system", search.search_system, "s"),
+    Route("POST", "_search", "search-system", search.search_post, "s"),
+    Route("GET", "_history", "history-system", history.history_system, "s"),
+    Route("GET", "[type]", "search-type", search.search_type, "s"),
+    Route("POST", "[type]", "create", write.create, "c"),
+    Route("PUT", "[type]", "update", write.update, "u"),
+    Route("PATCH", "[type]", "patch", write.patch, "u"),
+    Route("DELETE", "[type]", "delete", write.delete, "d"),
+    Route("POST", "[type]/_search", "search-type", search.search_post, "s"),
+    Route("GET", "[type]/_history", "history-type", history.history_type, "s"),
+    Route("GET", "[type]/[id]", "read", read.read, "r"),
+    Route("PUT", "[type]/[id]", "update", write.update, "u"),
+    Route("PATCH", "[type]/[id]", "patch", write.patch, "u"),
+    Route("DELETE", "[type]/[id]", "delete", write.delete, "d"),
+    Route("GET", "[type]/[id]/_history", "history-instance", history.history_instance, "r"),
+    Route("GET", "[type]/[id]/_history/[vid]", "vread", read.vread, "r"),
+    Route("GET", "[type]/[id]/[member]", "search-type", search.search_compartment, "s"),
+    Route("POST", "[type]/[id]/[member]/_search", "search-type", search.search_post_compartment, "s"),
     *(
-        Route(method, path, "operation", operation.called(one, level))
+        Route(method, path, "operation", operation.called(one, level), one.right)
         for one in OPERATIONS
         for level, path in one.paths()
         for method in operation.methods(one)
@@ -74,6 +83,8 @@ def shape(segments: tuple[str, ...]) -> str | None:
     match segments:
         case ():
             return ""
+        case (".well-known", "smart-configuration"):
+            return WELL_KNOWN
         case (("metadata" | "_search" | "_history") as name,):
             return name
         case (kind,):
@@ -131,8 +142,13 @@ def _unknown(request: Request) -> Refusal:
 
 
 async def respond(context: Context, request: Request) -> Response:
-    """Runs the interaction that a request asks for."""
+    """Runs the interaction that a request asks for, and keeps what is to be known of it."""
     route = route_of(context, request)
+    return await noted(context, request, route.code, lambda inner: _run(inner, request, route))
+
+
+async def _run(context: Context, request: Request, route: Route) -> Response:
+    authorize(context, route.right, route.path, request)
     try:
         return await route.interaction(preferring(context, request), request)
     except Refusal as refusal:

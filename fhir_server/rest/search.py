@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/http.html#search and https://hl7.org/fhir/R4/search.html
 from dataclasses import replace
 from urllib.parse import urlencode
 
+from fhir_server.access.narrow import narrowed
 from fhir_server.context import Context
 from fhir_server.interactions.conditional import parsed
 from fhir_server.interactions.url import Pairs, split_query
@@ -13,10 +14,10 @@ from fhir_server.json import dump_json
 from fhir_server.outcome import Issue, did_you_mean, operation_outcome, refuse
 from fhir_server.rest.request import Request
 from fhir_server.rest.response import Response
-from fhir_server.rest.shape import transform_of
+from fhir_server.rest.shape import transform_for
 from fhir_server.search.bundle import searchset
 from fhir_server.search.compartment import compartment
-from fhir_server.search.execute import MOST_INCLUDED, Found, Search
+from fhir_server.search.execute import MOST_INCLUDED, Found
 from fhir_server.search.explain import explanation
 from fhir_server.search.page import seal, unseal
 from fhir_server.search.parse import Limits
@@ -104,15 +105,18 @@ async def _search(
             await refresh(conn, context.tenant, context.parameters, context.shapes)
     query = await _parsed(context, request, types, pairs)
     applied = [*((("_type", ",".join(types)),) if typed and types else ()), *query.applied]
-    bound = f"{context.tenant}|{request.path}|{urlencode(applied)}"
+    bound = f"{context.tenant}|{context.caller.name}|{request.path}|{urlencode(applied)}"
     cursor = request.only("_cursor")
     page = unseal(cursor, context.page_key, bound) if cursor else None
     query = replace(query, page=page, terms=query.terms if within is None else (within, *query.terms))
+    query = narrowed(query, context.rights)
     if _asks(request, "_explain"):
         return await _explained(context, query)
-    transform = transform_of(request)
+    transform = transform_for(context, request)
+    if context.sealer is not None and context.pinned is None and (not types or "AuditEvent" in types):
+        await context.sealer.catch_up()
     async with context.connection() as conn:
-        found = await Search(conn, context.tenant, context.types, context.parameters).page(query)
+        found = await context.search(conn).page(query)
     links = _links(context, request, applied, bound, found, paged=page is not None)
     content = searchset(found, context.base, links, _told(query, found), transform)
     return Response(200, content, shaped=True)
@@ -137,8 +141,8 @@ def _asks(request: Request, name: str) -> bool:
 
 
 async def _explained(context: Context, query: Query) -> Response:
-    """The query, its SQL and its plan; anybody may ask while the server runs without access control."""
-    if context.settings.security != "open":
+    """The query, its SQL and its plan, for those who administer the server."""
+    if not context.caller.administers:
         raise refuse("forbidden", "_explain is for those who administer the server", "_explain")
     async with context.connection() as conn:
         return Response(200, dump_json(await explanation(conn, context.tenant, context.types.code, query)))

@@ -6,6 +6,8 @@ https://hl7.org/fhir/R4/search.html#summary and #elements
 from collections.abc import Callable
 from typing import Any, get_args
 
+from fhir_server.access.element import shown
+from fhir_server.context import Context
 from fhir_server.json import dump_json, parse_json
 from fhir_server.outcome import did_you_mean, refuse
 from fhir_server.rest.elements import select_elements, summarize
@@ -32,3 +34,13 @@ def transform_of(request: Request) -> Transform | None:
         return None
     mode: Any = summary
     return lambda content: dump_json(summarize(parse_json(content), mode))
+
+
+def transform_for(context: Context, request: Request) -> Transform | None:
+    """The same of what the caller may see: without hidden elements, where the caller has such."""
+    asked, rights = transform_of(request), context.rights
+    if rights is None or not rights.hides:
+        return asked
+    if asked is None:
+        return lambda content: shown(rights, content)
+    return lambda content: asked(shown(rights, content))

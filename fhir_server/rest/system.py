@@ -34,6 +34,15 @@ async def metadata(context: Context, request: Request) -> Response:
     return Response(200, capabilities(context, stated))
 
 
+async def smart_configuration(context: Context, request: Request) -> Response:
+    """Where to get a token: JSON whatever is asked for, and readable by every page on the web."""
+    if context.smart is None:
+        raise refuse("not-found", f"{request.path}: this server runs open, and asks for no tokens")
+    return Response(
+        200, headers=[("cache-control", "no-cache")], raw=("application/json", dump_json(dict(context.smart)))
+    )
+
+
 async def bundle(context: Context, request: Request, respond: Respond) -> Response:
     """A batch or transaction, by the type of the Bundle; `respond` runs an entry as the request it is."""
     resource = resource_of(context, request)

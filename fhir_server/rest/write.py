@@ -102,5 +102,5 @@ def _stored_response(context: Context, request: Request, stored: Stored) -> Resp
         case "OperationOutcome":
             response.outcome = write.outcome_of([stored])
         case _:
-            response.content = stored.content
+            response.content = stored.content if stored.shown else None
     return response

@@ -6,7 +6,7 @@ A *branch* is a `SELECT pk FROM index_…`; a term's branches together are the s
 current resources of the tenant, so a set needs no look at the table of resources.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, LiteralString
@@ -25,6 +25,7 @@ from fhir_server.search.query import (
     Has,
     Listed,
     Missing,
+    OfTypes,
     Spelled,
     Term,
     Within,
@@ -120,12 +121,12 @@ def set_of(scope: Scope, types: Sequence[str], term: Term) -> Set | None:
         case Chain():
             whole, each = partial(_chains, scope, term, _AT_ONCE), partial(_chains, scope, term, _EACH)
             local = tuple(_inside_chain(scope, types, term))
-            return Set((*whole(), *local), bound=True, rank=2, probe=lambda: join(UNION, (*each(), *local)))
+            return Set((*whole(), *local), bound=True, rank=2, probe=lambda: _union((*each(), *local)))
         case Has():
             probe = partial(_has, scope, types, term, _HAD)
             return Set((_has(scope, types, term, _HAVING),), bound=bool(types), rank=2, probe=probe)
         case Within():
-            return Set(_within(scope, term), rank=1)
+            return Set(_within(scope, term), bound=not term.itself, rank=1)
         case Listed():
             return Set((_listed(scope, types, term),), bound=bool(types), rank=1)
         case Words():
@@ -136,6 +137,9 @@ def set_of(scope: Scope, types: Sequence[str], term: Term) -> Set | None:
             return Set(tuple(_spelled(scope, term)), bound=True, rank=3)
         case Either(terms=terms):
             return _either(scope, types, terms)
+        case Every(terms=(OfTypes(types=kinds), one)):
+            typed = set_of(scope, kinds, one)
+            return typed if typed is not None and typed.bound else None
         case _:
             return None
 
@@ -172,13 +176,13 @@ def _clause(scope: Scope, types: Sequence[str], term: Clause) -> Set | None:
             return Set(branches, unique=len(branches) == 1, bound=True, rank=rank)
         case Parameter(type="string") if modifier in ("contains", "text"):
             walks = tuple(string.walked(parameter, modifier, value, tenant) for value in term.values)
-            return Set(walks, bound=True, rank=rank, probe=lambda: join(UNION, paths()))
+            return Set(walks, bound=True, rank=rank, probe=lambda: _union(paths()))
         case Parameter(type="number" | "quantity" | "composite"):
             ranges = _spread(_RANGES[parameter.type], parameter, term.values, tenant)
             ordered = all(_in_ranges(value) for value in term.values)
             near = _spread(_AT_ONCE_IN[parameter.type], parameter, term.values, tenant) if ordered else ()
             passes = _spread(_IN_ORDER[parameter.type], parameter, term.values, tenant) if ordered else ()
-            return Set(ranges, bound=True, rank=rank, probe=lambda: join(UNION, paths()), ranges=near, passes=passes)
+            return Set(ranges, bound=True, rank=rank, probe=lambda: _union(paths()), ranges=near, passes=passes)
     branches = tuple(paths())
     ordered = parameter.type == "date" and all(_in_ranges(value) for value in term.values)
     return Set(branches, bound=True, rank=rank, ranges=branches if ordered else (), few=FEW_DATES)
@@ -262,7 +266,7 @@ _EACH: LiteralString = ")"
 
 
 def _chains(scope: Scope, term: Chain, end: LiteralString) -> tuple[Fragment, ...]:
-    return tuple(_chain(scope, term.parameter, kind, inner, end) for kind, inner in term.targets)
+    return tuple(_chain(scope, term.parameter, kind, inner, end) for kind, inner in term.behind())
 
 
 def _chain(scope: Scope, parameter: Parameter, target: str, inner: Term, end: LiteralString) -> Fragment:
@@ -306,8 +310,10 @@ def inside(scope: Scope, kind: str, term: Term) -> Fragment:
 def _within(scope: Scope, term: Within) -> tuple[Fragment, ...]:
     target = reference_key(scope.tenant, term.target)
     keys = [one for parameter in term.parameters for one in reference_keys(parameter, scope.tenant)]
-    itself = sql("SELECT pk FROM resource WHERE reference = %s AND NOT deleted", target)
-    return (*_reference_branches({target: None}, list(dict.fromkeys(keys))), itself)
+    branches = _reference_branches({target: None}, list(dict.fromkeys(keys)))
+    if not term.itself:
+        return branches
+    return (*branches, sql("SELECT pk FROM resource WHERE reference = %s AND NOT deleted", target))
 
 
 def _listed(scope: Scope, types: Sequence[str], term: Listed) -> Fragment:
@@ -318,6 +324,7 @@ def _listed(scope: Scope, types: Sequence[str], term: Listed) -> Fragment:
         + sql(" JOIN resource t ON t.reference = x.target AND NOT t.deleted")
         + sql(" WHERE l.reference = ANY(%s::int8[]) AND NOT l.deleted AND t.tenant = %s", lists, scope.tenant)
         + of_types(scope, types, "t.pk")
+        + (sql(" AND l.pk IN (") + inside(scope, "List", term.seen) + sql(")") if term.seen is not None else sql(""))
     )
 
 
@@ -374,11 +381,18 @@ def condition(scope: Scope, types: Sequence[str], term: Term) -> Fragment:
             return _not(scope, types, one)
         case Missing():
             return _missing(scope, types, term)
+        case OfTypes(types=kinds):
+            return sql("(true") + of_types(scope, kinds, "d.pk") + sql(")") if kinds else sql("false")
         case Either(terms=terms):
             return _any_of([condition(scope, types, one) for one in terms])
         case Every(terms=terms):
-            return sql("(") + join(AND, [condition(scope, types, one) for one in terms]) + sql(")")
+            types = next((one.types for one in terms if isinstance(one, OfTypes)), types)
+            return sql("(") + conditions(scope, types, terms) + sql(")")
     raise AssertionError(f"{type(term).__name__} is a set")
+
+
+def _union(branches: Sequence[Fragment]) -> Fragment:
+    return join(UNION, branches) if branches else NOTHING
 
 
 def _probed(scope: Scope, term: Term, found: Set) -> Fragment:
@@ -423,13 +437,24 @@ def _missing(scope: Scope, types: Sequence[str], term: Missing) -> Fragment:
 
 def of_types(scope: Scope, types: Sequence[str], column: LiteralString) -> Fragment:
     """`AND …` that a pk is of one of the types: its high bits say so. Nothing where all types are meant."""
-    ranges = [
-        sql(column) + sql(" >= %s AND ", code << 48) + sql(column) + sql(" < %s", (code + 1) << 48)
-        for code in sorted(scope.codes[name] for name in types)
-    ]
-    if not ranges:
+    if not types:
         return sql("")
+    ranges = [
+        sql(column) + sql(" >= %s AND ", first << 48) + sql(column) + sql(" < %s", last << 48)
+        for first, last in _runs(scope.codes[name] for name in types)
+    ]
     return sql(" AND ") + (ranges[0] if len(ranges) == 1 else _any_of([sql("(") + one + sql(")") for one in ranges]))
+
+
+def _runs(codes: Iterable[int]) -> list[tuple[int, int]]:
+    """Numbers as runs from the first to behind the last: most of all types are two or three of them."""
+    runs: list[tuple[int, int]] = []
+    for code in sorted(set(codes)):
+        if runs and runs[-1][1] == code:
+            runs[-1] = (runs[-1][0], code + 1)
+        else:
+            runs.append((code, code + 1))
+    return runs
 
 
 # --- selections ----------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 
 from fhir_server.json import dump_json, parse_json
 from fhir_server.outcome import refuse
+from fhir_server.search.condition import RESOURCE, Scope, conditions, looks
 from fhir_server.search.fragment import Fragment, sql
 from fhir_server.search.include import Match
 from fhir_server.search.key import key
@@ -31,7 +32,7 @@ Fetch = Callable[[Fragment], Awaitable[list[Match]]]
 class Contained:
     """Searches contained resources for one tenant; `fetch` runs a selection of (pk, type, id, content)."""
 
-    tenant: int
+    scope: Scope
     fetch: Fetch
 
     async def page(self, query: Query, after: int, room: int) -> tuple[list[Match], int | None]:
@@ -41,7 +42,7 @@ class Contained:
         while read < MOST_READ:
             candidates = await self.fetch(self.candidates(query, after))
             for candidate in candidates:
-                matches = list(_matches(self.tenant, query, candidate))
+                matches = list(_matches(self.scope.tenant, query, candidate))
                 if len(found) + len(matches) > room and found:
                     return found, after
                 found.extend(matches)
@@ -56,7 +57,7 @@ class Contained:
         found = after = read = 0
         while read < MOST_COUNTED:
             rows = await self.fetch(self.candidates(query, after))
-            found += sum(1 for one in rows for _ in _matches(self.tenant, query, one))
+            found += sum(1 for one in rows for _ in _matches(self.scope.tenant, query, one))
             read += len(rows)
             if len(rows) < CHUNK:
                 return found
@@ -67,14 +68,16 @@ class Contained:
 
     def candidates(self, query: Query, after: int) -> Fragment:
         """`SELECT pk, type, id, content` of the next resources behind `after` that contain one of the types."""
-        keys = [key(self.tenant, kind, "contained", "in") for kind in query.types]
-        return sql(
-            "SELECT p.pk, r.type, r.id, v.content FROM"
-            " (SELECT DISTINCT t.pk FROM index_token t WHERE t.key = ANY(%s::int8[]) AND t.pk > %s ORDER BY t.pk LIMIT %s) p"
-            " JOIN resource r ON r.pk = p.pk AND NOT r.deleted AND r.tenant = %s"
-            " JOIN version v ON v.pk = r.pk AND v.version = r.version ORDER BY p.pk",
-            keys, after, CHUNK, self.tenant,
-        )  # fmt: skip
+        keys = [key(self.scope.tenant, kind, "contained", "in") for kind in query.types]
+        return (
+            sql("SELECT p.pk, r.type, r.id, v.content FROM (SELECT DISTINCT d.pk FROM index_token d")
+            + (sql(RESOURCE, self.scope.tenant) if any(looks(one) for one in query.containers) else sql(""))
+            + sql(" WHERE d.key = ANY(%s::int8[]) AND d.pk > %s AND ", keys, after)
+            + conditions(self.scope, (), query.containers)
+            + sql(" ORDER BY d.pk LIMIT %s) p", CHUNK)
+            + sql(" JOIN resource r ON r.pk = p.pk AND NOT r.deleted AND r.tenant = %s", self.scope.tenant)
+            + sql(" JOIN version v ON v.pk = r.pk AND v.version = r.version ORDER BY p.pk")
+        )
 
 
 def inside(resource: Mapping[str, Any]) -> Iterable[dict[str, Any]]:

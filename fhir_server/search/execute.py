@@ -105,12 +105,12 @@ class Search:
             return Found((), (), await self._count_with_contained(query), None, None)
         matches: list[Match] = []
         if query.contained == "both" and not contained.goes_on(query.page):
-            alone = await self.page(replace(query, contained="false"))
+            alone = await self.page(_alone(query))
             if alone.following is not None:
                 return replace(alone, total=await self._total_with_contained(query, 0, more=True))
             matches = list(alone.matches)
         after = query.page.pk if query.page is not None and contained.goes_on(query.page) else 0
-        search = contained.Contained(self.tenant, self._fetch)
+        search = contained.Contained(self.compiler.scope, self._fetch)
         more, end = await search.page(query, after, max(1, query.count - len(matches)))
         found = (*matches, *more)
         included, truncated = await self._included(query, found)
@@ -119,8 +119,8 @@ class Search:
         return Found(found, included, total, following, None, truncated)
 
     async def _count_with_contained(self, query: Query) -> int:
-        alone = await self.count(query) if query.contained == "both" else 0
-        return alone + await contained.Contained(self.tenant, self._fetch).count(query)
+        alone = await self.count(_alone(query)) if query.contained == "both" else 0
+        return alone + await contained.Contained(self.compiler.scope, self._fetch).count(query)
 
     async def _total_with_contained(self, query: Query, found: int, *, more: bool) -> int | None:
         """As `_total`; there is no statement whose size the planner could guess, so an estimate is a count."""
@@ -167,6 +167,11 @@ class Search:
         )
         scores = dict(await self._rows(summed))
         return tuple(replace(match, score=min(1.0, scores.get(match.pk, 0.0))) for match in matches)
+
+
+def _alone(query: Query) -> Query:
+    """The part of a search among contained and other resources that is about the others."""
+    return replace(query, contained="false", terms=(*query.terms, *query.alone))
 
 
 def _neighbours(query: Query, rows: Sequence[Sequence[Any]], more: bool) -> tuple[Page | None, Page | None]:

@@ -21,7 +21,7 @@ _LEFT_OUT = frozenset(("applied", "ignored"))
 
 async def explanation(conn: Connection, tenant: int, codes: dict[str, int], query: Query) -> dict[str, Any]:
     """A Parameters resource with query, sql, values and plan; the statement is run, within the time one may take."""
-    fragment = _statement(Compiler(tenant, codes), tenant, query)
+    fragment = _statement(Compiler(tenant, codes), query)
     cursor = AsyncCursor(conn)
     await cursor.execute(b"EXPLAIN (ANALYZE, BUFFERS) " + fragment.text.encode(), fragment.parameters)
     plan = "\n".join(line for (line,) in await cursor.fetchall())
@@ -39,11 +39,11 @@ async def explanation(conn: Connection, tenant: int, codes: dict[str, int], quer
     }
 
 
-def _statement(compiler: Compiler, tenant: int, query: Query) -> Fragment:
+def _statement(compiler: Compiler, query: Query) -> Fragment:
     """The first statement of the search."""
     if query.contained == "true":
         check(query)
-        return Contained(tenant, _nothing).candidates(query, 0)
+        return Contained(compiler.scope, _nothing).candidates(query, 0)
     return compiler.count(query) if query.summary == "count" or query.count == 0 else compiler.page(query)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import LiteralString
 
 from fhir_server.json import parse_json
-from fhir_server.search.condition import Scope, of_types, reference_keys
+from fhir_server.search.condition import Scope, condition, of_types, reference_keys
 from fhir_server.search.fragment import Fragment, sql
 from fhir_server.search.key import key, reference_key
 from fhir_server.search.parameter import Parameter, Parameters
@@ -20,7 +20,7 @@ MOST_ROUNDS = 8
 
 _SELECT: LiteralString = (
     "SELECT p.pk, p.type, p.id, v.content FROM (SELECT r.pk, r.type, r.id, r.version FROM resource r"
-    " WHERE NOT r.deleted AND r.tenant = %s AND "
+    " CROSS JOIN LATERAL (SELECT r.pk) d WHERE NOT r.deleted AND r.tenant = %s AND "
 )
 _CONTENT: LiteralString = (
     " ORDER BY r.pk LIMIT %s) p JOIN version v ON v.pk = p.pk AND v.version = p.version ORDER BY p.pk"
@@ -74,15 +74,19 @@ class Inclusion:
                 found.update((match.pk, match) for match in await self.fetch(asked) if match.pk not in seen)
         return found
 
-    def _selected(self, condition: Fragment, types: Sequence[str]) -> Fragment:
-        begun = sql(_SELECT, self.scope.tenant) + condition + of_types(self.scope, types, "r.pk")
+    def _selected(self, include: Include, wanted: Fragment, types: Sequence[str]) -> Fragment:
+        begun = sql(_SELECT, self.scope.tenant) + wanted + of_types(self.scope, types, "r.pk")
+        if include.seen is not None:
+            begun = begun + sql(" AND ") + condition(self.scope, types, include.seen)
         return begun + sql(_CONTENT, MOST_INCLUDED + 1)
 
-    def _references(self, kind: str, parameter: Parameter | None) -> list[Parameter]:
-        if parameter is not None:
-            own = self.parameters.get(kind, parameter.code)
-            return [own] if own is not None else []
-        return [one for one in self.parameters.of(kind).values() if one.type == "reference" and one.paths]
+    def _references(self, include: Include, kind: str) -> list[Parameter]:
+        if include.parameter is not None:
+            own = self.parameters.get(kind, include.parameter.code)
+            found = [own] if own is not None else []
+        else:
+            found = [one for one in self.parameters.of(kind).values() if one.type == "reference" and one.paths]
+        return [one for one in found if (kind, one.code) not in include.without]
 
     # --- _include -----------------------------------------------------------------------------------------------------
 
@@ -94,21 +98,23 @@ class Inclusion:
                 by_type.setdefault(match.type, []).append(match)
         for kind, some in by_type.items():
             keys: dict[tuple[str, ...], list[int]] = {}
-            for parameter in self._references(kind, include.parameter):
+            for parameter in self._references(include, kind):
                 types = _allowed(parameter, include.target)
                 keys.setdefault(types, []).extend(reference_keys(parameter, self.scope.tenant))
-                yield from self._canonical(parameter, types, some)
+                yield from self._canonical(include, parameter, types, some)
             for types, found in keys.items():
-                yield self._literal([match.pk for match in some], found, types)
+                yield self._literal(include, [match.pk for match in some], found, types)
 
-    def _literal(self, pks: list[int], keys: list[int], types: Sequence[str]) -> Fragment:
+    def _literal(self, include: Include, pks: list[int], keys: list[int], types: Sequence[str]) -> Fragment:
         text: LiteralString = (
             "r.reference IN (SELECT x.target FROM index_reference x"
             " WHERE x.pk = ANY(%s::int8[]) AND x.key = ANY(%s::int8[]))"
         )
-        return self._selected(sql(text, pks, keys), types)
+        return self._selected(include, sql(text, pks, keys), types)
 
-    def _canonical(self, parameter: Parameter, types: tuple[str, ...], matches: Iterable[Match]) -> Iterable[Fragment]:
+    def _canonical(
+        self, include: Include, parameter: Parameter, types: tuple[str, ...], matches: Iterable[Match]
+    ) -> Iterable[Fragment]:
         paths = [path for path in parameter.paths if _CANONICAL & set(path.types)]
         if not paths:
             return
@@ -129,7 +135,7 @@ class Inclusion:
         if short and known:
             keys = [key(self.scope.tenant, name, f"{name}.url", "uri") for name in known]
             text: LiteralString = "r.pk IN (SELECT pk FROM index_string WHERE key = ANY(%s::int8[]) AND value = ANY(%s) AND full_value IS NULL)"
-            yield self._selected(sql(text, keys, short), types)
+            yield self._selected(include, sql(text, keys, short), types)
 
     # --- _revinclude --------------------------------------------------------------------------------------------------
 
@@ -140,17 +146,22 @@ class Inclusion:
         if not targets:
             return
         if include.type == "*":
-            at_all: LiteralString = "r.pk IN (SELECT x.pk FROM index_reference x WHERE x.target = ANY(%s::int8[]))"
-            yield self._selected(sql(at_all, targets), ())
+            at_all: LiteralString = "r.pk IN (SELECT x.pk FROM index_reference x WHERE x.target = ANY(%s::int8[]) AND x.key <> ALL(%s::int8[]))"
+            yield self._selected(include, sql(at_all, targets, self._not_followed(include)), ())
             return
-        parameters = self._references(include.type, include.parameter)
+        parameters = self._references(include, include.type)
         keys = [one for parameter in parameters for one in reference_keys(parameter, self.scope.tenant)]
         if any(_CANONICAL & set(path.types) for parameter in parameters for path in parameter.paths):
             targets += [reference_key(self.scope.tenant, url) for url in _urls(matches)]
         by_key: LiteralString = (
             "r.pk IN (SELECT x.pk FROM index_reference x WHERE x.target = ANY(%s::int8[]) AND x.key = ANY(%s::int8[]))"
         )
-        yield self._selected(sql(by_key, targets, keys), ())
+        yield self._selected(include, sql(by_key, targets, keys), ())
+
+    def _not_followed(self, include: Include) -> list[int]:
+        """The keys of the parameters that the include is without."""
+        without = [self.parameters.get(kind, code) for kind, code in include.without]
+        return [key_ for one in without if one is not None for key_ in reference_keys(one, self.scope.tenant)]
 
 
 def _allowed(parameter: Parameter, target: str | None) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 https://hl7.org/fhir/R4/search.html#Introduction
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from fhir_server.search.query import (
     Has,
     Listed,
     Missing,
+    OfTypes,
     Query,
     Spelled,
     Term,
@@ -88,15 +89,13 @@ class Matcher:
             case Except():
                 return not self.holds(term.term, resource)
             case Within():
-                return _name(resource) == term.target or any(
-                    term.target in targets(one, resource, self.base) for one in term.parameters
-                )
+                return _within(term, resource, self.base)
+            case OfTypes():
+                return resource.get("resourceType") in term.types
             case Listed():
-                return any(_name(resource) in self._entries(one) for one in term.lists)
-            case Words():
-                return _has_words(term, resource)
-            case Spelled():
-                return any(_is_spelled(term, one) for one in _spellings(term.parameter, resource, self.tenant))
+                return any(_name(resource) in self._entries(one, term.seen) for one in term.lists)
+            case Words() | Spelled():
+                return self._worded(term, resource)
 
     def _any_value(self, term: Clause, resource: Resource) -> bool:
         match term.parameter:
@@ -108,34 +107,43 @@ class Matcher:
         kind = BY_TYPE[parameter.type]
         return any(kind.matches(parameter, term.modifier, one, resource, self.tenant) for one in term.values)
 
+    def _worded(self, term: Words | Spelled, resource: Resource) -> bool:
+        if isinstance(term, Words):
+            return _has_words(term, resource)
+        return any(_is_spelled(term, one) for one in _spellings(term.parameter, resource, self.tenant))
+
     def _present(self, parameter: Parameter, resource: Resource) -> bool:
         return parameter.code in COLUMNS or present(own(parameter, resource), resource)
 
     def _chain(self, term: Chain, resource: Resource) -> bool:
-        inner = dict(term.targets)
+        behind = dict(term.behind())
         for name in targets(term.parameter, resource, self.base):
             kind = name.rpartition("/")[0]
-            found = self.related.target(name) if kind in inner else None
-            if found is not None and self.holds(inner[kind], found):
+            found = self.related.target(name) if kind in behind else None
+            if found is not None and self.holds(behind[kind], found):
                 return True
-        return self._chain_inside(term, inner, resource)
+        inner = dict(term.targets)
+        return any(self.holds(inner[one["resourceType"]], one) for one in inside(term, resource))
 
-    def _chain_inside(self, term: Chain, inner: Mapping[str, Term], resource: Resource) -> bool:
-        """Whether a chain leads to a contained resource that fulfils its term."""
-        contained = local_reference.contained_by_id(resource)
-        links = [path for path in own(term.parameter, resource).paths if contained and not is_set_apart(path)]
-        nodes = [node for path in links for node in path.nodes(resource)]
-        return any(
-            local_reference.is_followed(inner[one["resourceType"]]) and self.holds(inner[one["resourceType"]], one)
-            for one in local_reference.targets(nodes, contained)
-            if one["resourceType"] in inner
-        )
-
-    def _entries(self, name: str) -> set[str]:
+    def _entries(self, name: str, seen: Term | None) -> set[str]:
         found = self.related.target(name)
-        entries = found.get("entry", ()) if found is not None else ()
+        shown = found is not None and (seen is None or self.holds(seen, found))
+        entries = found.get("entry", ()) if found is not None and shown else ()
         items = [one.get("item") for one in entries if isinstance(one, dict)]
         return {target for item in items for target in reference.targets("Reference", item, self.base)}
+
+
+def inside(term: Chain, resource: Resource) -> list[Resource]:
+    """The contained resources that a chain leads to, and in which it looks for its term."""
+    contained = local_reference.contained_by_id(resource)
+    links = [path for path in own(term.parameter, resource).paths if contained and not is_set_apart(path)]
+    nodes = [node for path in links for node in path.nodes(resource)]
+    inner = dict(term.targets)
+    return [
+        one
+        for one in local_reference.targets(nodes, contained)
+        if one["resourceType"] in inner and local_reference.is_followed(inner[one["resourceType"]])
+    ]
 
 
 def own(parameter: Parameter, resource: Resource) -> Parameter:
@@ -152,6 +160,11 @@ def targets(parameter: Parameter, resource: Resource, base: str = "") -> set[str
     paths = own(parameter, resource).paths
     nodes = (node for path in paths for node in path.nodes(resource))
     return {target for kind, value in nodes for target in reference.targets(kind, value, base)}
+
+
+def _within(term: Within, resource: Resource, base: str) -> bool:
+    itself = term.itself and _name(resource) == term.target
+    return itself or any(term.target in targets(one, resource, base) for one in term.parameters)
 
 
 def _name(resource: Resource) -> str:

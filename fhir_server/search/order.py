@@ -14,12 +14,12 @@ from typing import LiteralString
 from fhir_server.outcome import refuse
 from fhir_server.search import text
 from fhir_server.search.collation import closed_codes
-from fhir_server.search.condition import UNION, Scope, reference_keys
+from fhir_server.search.condition import RESOURCE, UNION, Scope, condition, looks, reference_keys
 from fhir_server.search.fragment import Fragment, join, sql
 from fhir_server.search.key import key
 from fhir_server.search.parameter import Parameter
 from fhir_server.search.path import Path
-from fhir_server.search.query import SCORE, Query, Sort, Words
+from fhir_server.search.query import SCORE, Query, Sort, Term, Words
 
 # By search type: the rows with their values, and the order in which an index has them.
 _TEXTS: LiteralString = "SELECT pk, value AS v FROM index_string WHERE key = "
@@ -80,7 +80,7 @@ def _key(scope: Scope, query: Query, sort: Sort) -> Key:
         return Key(sort.descending, 1, "timestamptz" if column == "r.updated" else "text", column)
     if parameter == SCORE:
         return Key(sort.descending, 1, "real", rows=_scores(scope, query))
-    made = _made(scope.tenant, parameter, descending=sort.descending)
+    made = _made(scope, sort)
     width = 2 if parameter.type == "date" else 1
     return Key(
         sort.descending, width, _VALUE_TYPES.get(parameter.type, "text"),
@@ -108,11 +108,12 @@ class _Rows:
         return [self.complete] if self.complete is not None else [sql(self.text + "%s", one) for one in self.keys]
 
 
-def _made(tenant: int, parameter: Parameter, *, descending: bool) -> list[_Rows]:
+def _made(scope: Scope, sort: Sort) -> list[_Rows]:
     """Where the values of a parameter are."""
+    tenant, parameter = scope.tenant, sort.parameter
     match parameter.type:
         case "date":
-            return [_Rows(_ENDS if descending else _STARTS, _keys(tenant, parameter.paths, "date"))]
+            return [_Rows(_ENDS if sort.descending else _STARTS, _keys(tenant, parameter.paths, "date"))]
         case "token":
             closed = [path for path in parameter.paths if closed_codes(path) is not None]
             others = [path for path in parameter.paths if path not in closed]
@@ -122,7 +123,7 @@ def _made(tenant: int, parameter: Parameter, *, descending: bool) -> list[_Rows]
                 *(_Rows("", (), _closed(tenant, path)) for path in closed),
             ]
         case "reference":
-            return [_Rows("", (), _targets(tenant, parameter))]
+            return [_Rows("", (), _targets(scope, parameter, *sort.seen[-1:]))]
         case kind:
             form, rows = _ROWS[kind]
             return [_Rows(rows, _keys(tenant, parameter.paths, form))]
@@ -140,11 +141,24 @@ def _closed(tenant: int, path: Path) -> Fragment:
     return sql('SELECT t.pk, c.code COLLATE "C" AS v FROM index_token t JOIN ') + known + sql(" ON t.key = c.key")
 
 
-def _targets(tenant: int, parameter: Parameter) -> Fragment:
-    return sql(
-        "SELECT x.pk, t.id AS v FROM index_reference x JOIN resource t ON t.reference = x.target AND NOT t.deleted"
-        " WHERE x.key = ANY(%s::int8[]) AND t.tenant = %s", reference_keys(parameter, tenant), tenant,
-    )  # fmt: skip
+def _targets(scope: Scope, parameter: Parameter, seen: Term | None = None) -> Fragment:
+    joins, held = _seen(scope, seen)
+    return (
+        sql("SELECT x.pk, t.id AS v FROM index_reference x JOIN resource t ON t.reference = x.target AND NOT t.deleted")
+        + joins
+        + sql(" WHERE x.key = ANY(%s::int8[]) AND t.tenant = %s", reference_keys(parameter, scope.tenant), scope.tenant)
+        + held
+    )
+
+
+def _seen(scope: Scope, seen: Term | None) -> tuple[Fragment, Fragment]:
+    """What is joined to `resource t`, and the condition, so that only those count for which the term holds."""
+    if seen is None:
+        return sql(""), sql("")
+    joined = sql(" CROSS JOIN LATERAL (SELECT t.pk) d")
+    if looks(seen):
+        joined = joined + sql(RESOURCE, scope.tenant)
+    return joined, sql(" AND ") + condition(scope, (), seen)
 
 
 def _scores(scope: Scope, query: Query) -> Fragment:
@@ -167,16 +181,19 @@ def _merged(made: Sequence[_Rows], width: int, *, descending: bool) -> Fragment 
 
 def _linked(scope: Scope, query: Query, sort: Sort) -> Key:
     """A key behind references: its rows, carried back over each link."""
-    last = _key(scope, query, Sort(sort.parameter, sort.descending))
+    hops = len(sort.links)
+    last = _key(scope, query, Sort(sort.parameter, sort.descending, seen=sort.seen[hops:]))
     rows = last.rows
     if rows is None:
         column: LiteralString = "updated AS v" if last.column == "r.updated" else "id AS v"
         rows = sql("SELECT pk, ") + sql(column) + sql(" FROM resource WHERE tenant = %s AND NOT deleted", scope.tenant)
     values: LiteralString = "SELECT x.pk, s.v, s.w FROM (" if last.width == 2 else "SELECT x.pk, s.v FROM ("
-    for link in reversed(sort.links):
+    for link, term in reversed(list(zip(sort.links, sort.seen or (None,) * hops, strict=False))):
+        joins, held = _seen(scope, term)
         rows = (
             sql(values) + rows + sql(") s JOIN resource t ON t.pk = s.pk AND NOT t.deleted AND t.tenant = %s", scope.tenant)
             + sql(" JOIN index_reference x ON x.target = t.reference")
             + sql(" AND x.key = ANY(%s::int8[])", reference_keys(link, scope.tenant))
+            + joins + sql(" WHERE true") + held
         )  # fmt: skip
     return Key(sort.descending, last.width, last.type, rows=rows)

@@ -34,10 +34,19 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chained parameter: the reference leads to a resource of one of the types, which fulfils the terms given for it."""
+    """A chained parameter: the reference leads to a resource of one of the types, which fulfils the terms given for it.
+
+    `seen`, by type, must hold beside it for a resource that stands by itself; of what is contained it is not asked.
+    """
 
     parameter: Parameter
     targets: tuple[tuple[str, "Term"], ...]
+    seen: tuple[tuple[str, "Term"], ...] = ()
+
+    def behind(self) -> tuple[tuple[str, "Term"], ...]:
+        """The types, each with all that must hold for a resource that stands by itself."""
+        seen = dict(self.seen)
+        return tuple((kind, Every((term, seen[kind])) if kind in seen else term) for kind, term in self.targets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +67,18 @@ class Either:
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """The resource refers to `target` (`Patient/1`) through one of the parameters, or is it: a compartment."""
+    """The resource refers to `target` (`Patient/1`) through one of the parameters, or with `itself` is it: a compartment."""
 
     target: str
     parameters: tuple[Parameter, ...]
+    itself: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class OfTypes:
+    """The resource is of one of the types: what a term means for some types only is said with this beside it."""
+
+    types: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +97,10 @@ class Except:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """`_list`: the resource is an entry of one of the lists (`List/42`)."""
+    """`_list`: the resource is an entry of one of the lists (`List/42`), for which `seen` holds where it is given."""
 
     lists: tuple[str, ...]
+    seen: "Term | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +123,20 @@ class Spelled:
     text: str
 
 
-Term = Clause | Missing | Chain | Has | Either | Within | Every | Except | Listed | Words | Spelled
+Term = Clause | Missing | Chain | Has | Either | Within | OfTypes | Every | Except | Listed | Words | Spelled
 
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """One sort key; `links` are the references that lead to the resource whose parameter it is: `patient.family`."""
+    """One sort key; `links` are the references that lead to the resource whose parameter it is: `patient.family`.
+
+    `seen`: what must hold for the resource behind each link, and behind a key that is a reference; () or None: nothing.
+    """
 
     parameter: Parameter
     descending: bool
     links: tuple[Parameter, ...] = ()
+    seen: "tuple[Term | None, ...]" = ()
 
 
 SCORE = Parameter("Resource", "_score", "special", "", ())
@@ -123,13 +145,18 @@ SCORE = Parameter("Resource", "_score", "special", "", ())
 
 @dataclass(frozen=True, slots=True)
 class Include:
-    """`_include`, or with `reverse` `_revinclude`: from `type` through `parameter` (None: all) to `target` (None: any)."""
+    """`_include`, or with `reverse` `_revinclude`: from `type` through `parameter` (None: all) to `target` (None: any).
+
+    `seen` must hold for what it adds. `without` are parameters, by type and code, that are not followed.
+    """
 
     type: str
     parameter: Parameter | None
     target: str | None
     iterate: bool
     reverse: bool
+    seen: "Term | None" = None
+    without: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +183,8 @@ class Query:
     score: bool = True  # told for each match, where the query has words to score by
     contained: Contained = "false"
     contained_type: Literal["container", "contained"] = "container"
+    alone: tuple[Term, ...] = ()  # with `contained`: what must hold beside the terms for what stands by itself
+    containers: tuple[Term, ...] = ()  # and what for the resource around what is contained
     page: Page | None = None
     applied: tuple[tuple[str, str], ...] = ()  # for the self link: what was understood, in the order given
     ignored: tuple[str, ...] = ()  # what was not, under handling=lenient: a sentence each

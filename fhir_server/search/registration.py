@@ -87,14 +87,16 @@ def registry_of(parameters: Parameters) -> Registry:
 
 
 def is_due(parameters: Parameters, shapes: KnownShapes) -> bool:
-    """Whether it is time to look for a newer set."""
-    return shapes.stale or time.monotonic() - registry_of(parameters).checked >= SECONDS
+    """Whether it is time to look for a newer set: each time while one is being completed, for it may be complete by now."""
+    registry = registry_of(parameters)
+    waiting = any(not one.complete for one in registry.own.values())
+    return shapes.stale or waiting or time.monotonic() - registry.checked >= SECONDS
 
 
 async def refresh(
     conn: Connection, tenant: int, parameters: Parameters, shapes: KnownShapes, *, now: bool = False
 ) -> None:
-    """Brings the parameters of this process up to date: at most once a second, or `now`."""
+    """Brings the parameters of this process up to date where that is due, or `now`."""
     if not (now or is_due(parameters, shapes)):
         return
     registry = registry_of(parameters)

@@ -15,13 +15,12 @@ from typing import Any
 from fhir_server.json import parse_json
 from fhir_server.outcome import refuse
 from fhir_server.search.execute import Search
-from fhir_server.search.query import Clause, Query
+from fhir_server.search.query import Clause, Every, Query, Term
 from fhir_server.search.term import merged
-from fhir_server.search.types import uri
+from fhir_server.search.types import token, uri
 from fhir_server.search.types.context import Direction, NotAtHand
 from fhir_server.search.types.reference import localised
 from fhir_server.search.types.selection import storable
-from fhir_server.store.resources import read
 from profiles.registry import Registry
 from profiles.value_set import Code, UnknownCodes, codes_of, is_whole, subsumed
 from profiles.version import Order, order
@@ -32,6 +31,7 @@ Canonical = tuple[str, str]
 VALUE_SET, CODE_SYSTEM = "ValueSet", "CodeSystem"
 MOST_DEFINITIONS = 200  # that one search may come to by what value sets name
 MOST_STORED = 1000  # definitions with the urls of one look: versions of the same one
+EVERYTHING: Term = Every(())
 ADVICE = "store what is missing, or the value set with its expansion, or install a package that has it"
 
 _ASKS = re.compile(r":(?:in|not-in|above|below)$|^_filter$")
@@ -141,39 +141,52 @@ def _age(definition: Json) -> tuple[bool, Order, str]:
 # --- fetching ---------------------------------------------------------------------------------------------------------
 
 
-async def at_hand(search: Search, registry: Registry, asked: Iterable[Canonical], base: str) -> AtHand:
-    """What a query asks for, with all that it needs in turn. Raises the refusal of one that needs too much."""
+async def at_hand(
+    search: Search, registry: Registry, asked: Iterable[Canonical], base: str, seen_by: Term | None = EVERYTHING
+) -> AtHand:
+    """What a query asks for, with all that it needs in turn. Raises the refusal of one that needs too much.
+
+    What is stored counts where `seen_by` holds for it; None: nothing does.
+    """
     stored: dict[str, list[Json]] = {}
     known = AtHand(registry, stored)
+    if seen_by is None:
+        return known
     waiting = {one for one in asked if storable(one[1])}
-    await _fetch_by_id(search, waiting, base, stored)
+    await _fetch_by_id(search, waiting, base, stored, seen_by)
     seen: set[Canonical] = set()
     while waiting:
         seen |= waiting
         if len(seen) > MOST_DEFINITIONS:
             text = f"value sets that come to more than {MOST_DEFINITIONS} definitions cannot be searched by"
             raise refuse("too-costly", text, status=400)
-        await _fetch_by_url(search, {one.partition("|")[0] for _, one in waiting} - stored.keys(), stored)
+        await _fetch_by_url(search, {one.partition("|")[0] for _, one in waiting} - stored.keys(), stored, seen_by)
         waiting = {other for one in waiting for other in _needed(known, one)} - seen
     return known
 
 
-async def _fetch_by_id(search: Search, asked: Iterable[Canonical], base: str, stored: dict[str, list[Json]]) -> None:
+async def _fetch_by_id(
+    search: Search, asked: Iterable[Canonical], base: str, stored: dict[str, list[Json]], seen_by: Term
+) -> None:
     """ValueSets that are named by their place on this server: `ValueSet/123`, or that below the base."""
+    parameter = search.parameters.get(VALUE_SET, "_id")
+    assert parameter is not None, "every type has it"
     for _, name in asked:
-        found = _BY_ID.fullmatch(localised(name, base))
-        kept = await read(search.conn, search.tenant, search.types.code[VALUE_SET], found[1]) if found else None
-        if kept is not None and kept.content is not None:
-            stored[name] = [{**parse_json(kept.content), "status": "active"}]  # this very one, whatever its status is
+        named = _BY_ID.fullmatch(localised(name, base))
+        if named is not None:
+            clause = Clause(parameter, None, (token.Value(None, named[1]),))
+            for match in (await search.page(Query((VALUE_SET,), (clause, seen_by), count=1))).matches:
+                # This very one, whatever its status is.
+                stored[name] = [{**parse_json(match.content), "status": "active"}]
 
 
-async def _fetch_by_url(search: Search, urls: Iterable[str], stored: dict[str, list[Json]]) -> None:
+async def _fetch_by_url(search: Search, urls: Iterable[str], stored: dict[str, list[Json]], seen_by: Term) -> None:
     wanted = tuple(uri.Value(url) for url in sorted(urls) if 0 < len(url) <= uri.LONGEST)
     if not wanted:
         return
     each = [search.parameters.get(kind, "url") for kind in (VALUE_SET, CODE_SYSTEM)]
     clause = Clause(merged([one for one in each if one is not None]), None, wanted)
-    found = await search.page(Query((VALUE_SET, CODE_SYSTEM), (clause,), count=MOST_STORED))
+    found = await search.page(Query((VALUE_SET, CODE_SYSTEM), (clause, seen_by), count=MOST_STORED))
     if found.following is not None:
         raise refuse("too-costly", f"more than {MOST_STORED} stored versions of value sets are needed", status=400)
     for match in found.matches:

@@ -3,7 +3,7 @@
 https://hl7.org/fhir/R4/http.html#create, #update and #delete; the statement is write_versions in migrations/0003_search.sql.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -68,6 +68,14 @@ class KnownShapes:
     def unknown(self, writes: Sequence[Write]) -> dict[int, Write]:
         return {write.shape: write for write in writes if write.shape and write.shape not in self.ids}
 
+    async def watch(self, writing: Awaitable[object]) -> None:
+        """Awaits a statement that writes, and takes note where it says that the search parameters have changed."""
+        try:
+            await writing
+        except psycopg.Error as error:
+            self.stale = self.stale or error.sqlstate == STALE
+            raise
+
 
 STALE = "MC002"  # raised by check_generation
 
@@ -99,11 +107,7 @@ async def write(conn: Connection, tenant: int, writes: Sequence[Write], shapes: 
     meanwhile, and MC002 where the search parameters have changed; nothing is written then. Outside a transaction it is durable when it returns.
     """
     unknown = shapes.unknown(writes)
-    try:
-        await conn.execute(WRITE, parameters(tenant, writes, unknown, shapes.generation), prepare=True)
-    except psycopg.Error as error:
-        shapes.stale = shapes.stale or error.sqlstate == STALE
-        raise
+    await shapes.watch(conn.execute(WRITE, parameters(tenant, writes, unknown, shapes.generation), prepare=True))
     if conn.info.transaction_status == 0:  # IDLE: committed, so the shapes are there for everybody
         shapes.ids.update(unknown)
 

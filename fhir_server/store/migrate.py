@@ -170,7 +170,8 @@ async def _grant(conn: AsyncConnection[Any]) -> None:
         "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
         "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {role}",
         "REVOKE INSERT, UPDATE, DELETE ON {schema}.tenant, {schema}.migration, {schema}.secret, {schema}.resource_type FROM {role}",
-        "REVOKE UPDATE, DELETE ON {schema}.version FROM {role}",
+        "REVOKE UPDATE, DELETE ON {schema}.version, {schema}.audit_seal FROM {role}",
+        "REVOKE UPDATE ON {schema}.audit FROM {role}",
         "GRANT {role} TO CURRENT_USER",
     ):
         await conn.execute(sql.SQL(text).format(schema=schema, role=role))

@@ -30,6 +30,15 @@ JOIN resource r ON r.tenant = $1 AND r.type = w.type AND r.id = w.id
 JOIN version v ON v.pk = r.pk AND v.version = r.version
 """
 
+# Of a resource the last content up to a version, and the last of all: a deletion is judged by what it deleted.
+CONTENTS = """
+SELECT (SELECT v.content FROM version v
+        WHERE v.pk = r.pk AND v.version <= $4 AND v.content IS NOT NULL ORDER BY v.version DESC LIMIT 1),
+       (SELECT v.content FROM version v
+        WHERE v.pk = r.pk AND v.content IS NOT NULL ORDER BY v.version DESC LIMIT 1)
+FROM resource r WHERE r.tenant = $1 AND r.type = $2 AND r.id = $3
+"""
+
 # Row locks in key order, so that two transactions over the same resources queue instead of waiting for each other.
 LOCK = """
 SELECT r.pk FROM resource r
@@ -84,6 +93,13 @@ async def vread(conn: Connection, tenant: int, type_code: int, resource_id: str,
     cursor = await conn.execute(VREAD, (tenant, type_code, resource_id, version), prepare=True, binary=True)
     row = await cursor.fetchone()
     return Version(*row) if row else None
+
+
+async def contents(conn: Connection, tenant: int, type_code: int, resource_id: str, version: int) -> list[bytes]:
+    """What the version says, or the one before a deletion, and what the resource said last; nothing for an unused id."""
+    cursor = await conn.execute(CONTENTS, (tenant, type_code, resource_id, version), prepare=True, binary=True)
+    row = await cursor.fetchone()
+    return [one for one in row if one is not None] if row else []
 
 
 async def current(

@@ -47,4 +47,5 @@ def test_the_server_is_started_with_its_defaults(monkeypatch, tmp_path):
         "MEDICONNECT_PORT": "8099",
         "MEDICONNECT_WORKERS": "2",
         "MEDICONNECT_DEMO": "0",
+        "MEDICONNECT_SECURITY": "open",
     }

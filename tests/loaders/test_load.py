@@ -167,7 +167,7 @@ def test_ctrl_c_ends_a_load_in_order(tmp_path, database_url):
 @contextlib.contextmanager
 def server(data_dir):
     """`mediconnect serve` with its embedded database, killed at the end."""
-    with started("serve", DATA_DIR=data_dir, PORT=0, DEMO=0) as process:
+    with started("serve", DATA_DIR=data_dir, PORT=0, DEMO=0, SECURITY="open") as process:
         try:
             assert process.stdout is not None
             said = []

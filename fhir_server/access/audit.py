@@ -1,0 +1,141 @@
+"""The audit trail as it is written: who did what, kept before the answer goes out, for all waiting answers at once.
+
+https://hl7.org/fhir/R4/security.html#audit and https://profiles.ihe.net/ITI/BALP/
+"""
+
+import asyncio
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from fhir_server.outcome import refuse
+from fhir_server.store.audit import Note, append
+from fhir_server.store.pool import Pool
+from smart_auth.access_token import AccessToken
+from smart_auth.event import Event
+
+MOST_AT_ONCE = 500
+MOST_PATIENTS = 100
+LONGEST = 8192
+PAUSE = 0.002
+"""Seconds in which notes gather while there are many: one statement for ten costs little more than for one."""
+_PATIENT = re.compile(rb'(Patient/[A-Za-z0-9\-.]{1,64})"')
+
+
+@dataclass(slots=True)
+class Trail:
+    """What a request leaves behind. `written`: the transaction of its write has noted it already."""
+
+    request: str
+    network: str
+    token: AccessToken | None = None
+    written: bool = False
+    used: bool = False
+
+    def begun(self) -> "Trail":
+        """This trail for the request itself; for its parts, such as entries of a Bundle, one of their own."""
+        if self.used:
+            return replace(self, written=False)
+        self.used = True
+        return self
+
+    def note(
+        self, subtype: str, status: int, *, patients: Iterable[str] = (), entities: Iterable[str] = (),
+        query: str | None = None, detail: str | None = None,
+    ) -> Note:  # fmt: skip
+        """What is kept of one interaction that ended with an HTTP status."""
+        token = self.token
+        return Note(
+            subtype=subtype,
+            status=status,
+            outcome=outcome_of(status),
+            client=token.client if token else None,
+            account=token.account if token else None,
+            fhir_user=token.fhir_user if token else None,
+            token=token.id if token else None,
+            network=self.network,
+            request=self.request,
+            patients=tuple(dict.fromkeys(patients))[:MOST_PATIENTS],
+            entities=tuple(entities),
+            query=query[:LONGEST] if query is not None else None,
+            detail=detail[:LONGEST] if detail is not None else None,
+        )
+
+
+def outcome_of(status: int) -> int:
+    """AuditEvent.outcome of an HTTP status: success, refused, failed."""
+    return 0 if status < 400 else 4 if status < 500 else 8
+
+
+def patients_in(content: bytes | None, kind: str = "", resource_id: str = "") -> list[str]:
+    """The patients that a stored text tells of: those it refers to, and itself where it is one."""
+    own = [f"Patient/{resource_id}"] if kind == "Patient" and resource_id else []
+    return own if content is None else [*own, *(one.decode() for one in _PATIENT.findall(content))]
+
+
+class Ledger:
+    """Keeps the notes of one process, on a connection of its own: whoever waits here may hold one of the pool."""
+
+    def __init__(self, pool: Pool, tenant: int) -> None:
+        self._pool = pool
+        self._tenant = tenant
+        self._waiting: list[tuple[Note, asyncio.Future[None]]] = []
+        self._keeping: asyncio.Task[None] | None = None
+
+    async def keep(self, note: Note) -> None:
+        """Returns when the note is on disk. Raises Refusal (503) where it cannot be kept: then nothing is answered."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((note, done))
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.create_task(self._keep())
+        await done
+
+    async def _keep(self) -> None:
+        """One statement for all that wait; what comes meanwhile goes with the next."""
+        while self._waiting:
+            batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+            try:
+                async with self._pool.connection() as conn:
+                    await append(conn, self._tenant, [note for note, _ in batch])
+            except Exception as error:  # noqa: BLE001 (handed to everyone who waits; none of them is answered)
+                _fail(batch, error)
+                continue
+            for _, done in batch:
+                if not done.done():
+                    done.set_result(None)
+            if len(batch) > 1:
+                await asyncio.sleep(PAUSE)
+
+
+def _fail(batch: list[tuple[Note, asyncio.Future[None]]], error: Exception) -> None:
+    refusal = refuse("transient", "the audit trail cannot be written, so the answer is withheld; try again")
+    refusal.__cause__ = error
+    for _, done in batch:
+        if not done.done():
+            done.set_exception(refusal)
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The ledger as the authorization server knows it: called from its threads, it waits until the event is kept."""
+
+    ledger: Ledger
+    loop: asyncio.AbstractEventLoop
+
+    def note(self, event: Event) -> None:
+        """Keeps an event; returns when it is on disk."""
+        asyncio.run_coroutine_threadsafe(self.ledger.keep(note_of(event)), self.loop).result(timeout=30)
+
+
+def note_of(event: Event) -> Note:
+    """What is kept of an event of the authorization server."""
+    return Note(
+        subtype=event.kind,
+        status=200 if event.outcome == "success" else 403,
+        outcome=0 if event.outcome == "success" else 4,
+        client=event.client,
+        account=event.account,
+        fhir_user=event.fhir_user,
+        network=event.network,
+        detail=event.detail[:LONGEST] or None,
+    )

@@ -1,0 +1,80 @@
+"""The bearer of a request, and whether the request is one for which the token has any scope at all.
+
+https://www.rfc-editor.org/rfc/rfc6750 and
+https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html#scopes-for-requesting-fhir-resources
+"""
+
+from dataclasses import replace
+from typing import Literal
+
+from fhir_server.access.audit import Trail
+from fhir_server.access.narrow import missing
+from fhir_server.context import Context
+from fhir_server.outcome import Refusal, refuse
+from fhir_server.rest.faults import REQUEST_ID
+from fhir_server.rest.request import Request
+
+Right = Literal["c", "r", "u", "d", "s", "entries", "token", "nothing", "administer"]
+"""A letter; `entries`: each entry of the Bundle needs its own; `token`: no more than a good one; `nothing`: not even that;
+`administer`: the server."""
+
+OPEN = frozenset(("metadata", ".well-known"))
+"""What may be asked without a token, by the first segment of the path."""
+
+
+async def authenticated(context: Context, request: Request, network: str) -> Context:
+    """The context of whoever bears the request's token; the same where the server runs open.
+
+    Raises Refusal: 401 where the token is missing, malformed, expired, revoked or for another server, 429 where too many
+    requests came from the same client and person, or too many without a good token from the same `network`.
+    """
+    if context.bearers is None or (request.segments and request.segments[0] in OPEN):
+        return context
+    trail = Trail(REQUEST_ID.get(), network) if context.ledger is not None else None
+    try:
+        caller = await context.bearers.caller(context.pool, request.headers.get("authorization"))
+    except Refusal as refusal:
+        await _denied(context, request, trail, network, refusal)
+        raise
+    if context.limits is not None:
+        context.limits.check(caller)
+    if trail is not None:
+        trail.token = caller.token
+    return replace(context, caller=caller, trail=trail)
+
+
+async def _denied(context: Context, request: Request, trail: Trail | None, network: str, refusal: Refusal) -> None:
+    """Takes note of a request without a good token, and counts it against where it came from.
+
+    Raises Refusal (429) where too many came from there. Good tokens are never held up: many may share the address.
+    """
+    if context.limits is not None and refusal.status == 401:
+        context.limits.check_denied(network)
+    if trail is not None and context.ledger is not None:
+        note = trail.note("denied", refusal.status, query=request.path, detail=refusal.issues[0].diagnostics)
+        await context.ledger.keep(note)
+
+
+def authorize(context: Context, right: Right, path: str, request: Request) -> None:
+    """Raises Refusal (403) where the token has no scope for anything that the request could be about.
+
+    What of the type it may see or write is for the interaction to find out.
+    """
+    rights = context.rights
+    if rights is None or right in ("nothing", "token", "entries"):
+        return
+    if right == "administer":
+        if not rights.administers:
+            raise refuse("forbidden", f"{request.path[:80]} is for those who administer the server")
+        return
+    kind = _type(path, request)
+    term = rights.visible(right) if kind is None else rights.term(right, kind, "after" if right in "cu" else "now")
+    if term is None:
+        raise missing(rights, right, kind or "*")
+
+
+def _type(path: str, request: Request) -> str | None:
+    """The type that a request is about, None where it is about several."""
+    if path.startswith("[type]/[id]/[member]"):
+        return None if request.segments[2] == "*" else request.segments[2]
+    return request.segments[0] if path.startswith("[type]") else None

@@ -1,0 +1,165 @@
+"""The commands for apps and accounts: what is asked for by options, and what ends when one is closed."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fhir_server.cli import app
+from fhir_server.settings import Settings
+from fhir_server.smart import configuration_of, database_of, key_of
+from smart_auth.server import signing_keys, verifier_of
+from tests.smart_auth.bureau import RSA, bureau, public_set
+from tests.smart_auth.persons import anna, cheap_passwords
+
+OFFLINE = "offline_access patient/*.rs"
+
+
+@pytest.fixture
+def run(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MEDICONNECT_DATABASE_URL", database_url)
+    monkeypatch.setenv("MEDICONNECT_DATA_DIR", str(tmp_path))
+    cheap_passwords(monkeypatch)
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        done = CliRunner().invoke(app, arguments)
+        return done.exit_code, done.stdout, done.stderr
+
+    return command
+
+
+@pytest.fixture
+def desk(database_url: str, tmp_path: Path):
+    """An authorization server that runs beside the commands, on the same database."""
+    with bureau(database_url, tmp_path) as made:
+        yield made
+
+
+def add(run, *options: str) -> dict[str, object]:
+    code, out, errors = run("client", "add", *options)
+    assert (code, errors) == (0, "")
+    return json.loads(out)
+
+
+def test_apps_of_each_kind_are_registered_by_options(run, tmp_path: Path):
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps(public_set(RSA)))
+    back = ("--redirect-uri", "https://growth.example/back")
+    public = add(run, "--name", "Growth Chart", *back)
+    assert (public["token_endpoint_auth_method"], "client_secret" in public) == ("none", False)
+    secret = add(run, "--name", "Desk", *back, "--kind", "symmetric", "--scope", "openid user/*.rs")
+    assert (len(secret["client_secret"]) >= 40, secret["scope"]) == (True, "openid user/*.rs")
+    system = ("--name", "Laboratory", "--kind", "asymmetric", "--scope", "system/*.rs")
+    inline = add(run, *system, "--jwks", str(keys))
+    assert (inline["grant_types"], inline["jwks"]["keys"][0]["kid"]) == (["client_credentials"], "rsa")
+    assert add(run, *system, "--jwks-url", "https://lab.example/jwks")["jwks_uri"] == "https://lab.example/jwks"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ((), "a file of metadata or a --name"),
+        (("--name", "A", "--kind", "secret"), "secret is no kind"),
+        (("--name", "A"), "redirect_uris are needed"),
+        (("--name", "A", "--kind", "asymmetric", "--scope", "system/*.rs"), "either jwks or jwks_uri"),
+        (("app.json", "--name", "A"), "not both"),
+        (("--name", "A", "--kind", "asymmetric", "--jwks", "none.json"), "No such file"),
+    ],
+)
+def test_options_that_make_no_app_are_refused_in_one_line(run, options, problem):
+    code, out, errors = run("client", "add", *options)
+    assert (code, out, errors.count("\n")) == (1, "", 1)
+    assert problem in errors
+
+
+def test_a_disabled_app_loses_what_it_holds_in_a_server_that_runs(run, desk):
+    client = desk.client()
+    reply = desk.granted(client, OFFLINE)
+    assert run("client", "disable", client.id) == (0, f"{client.id} is disabled\n", "")
+    assert desk.good(reply["access_token"]) is None
+    assert desk.refresh(client, reply["refresh_token"]).json()["error"] == "invalid_client"
+
+
+def test_a_disabled_account_is_closed_at_once_and_can_be_opened_again(run, desk):
+    person, client = desk.person(), desk.client()
+    reply = desk.granted(client, OFFLINE, person=person)
+    assert run("account", "disable", person.email.upper()) == (0, f"{person.email} is disabled\n", "")
+    assert desk.good(reply["access_token"]) is None
+    assert desk.refresh(client, reply["refresh_token"]).json()["error"] == "invalid_grant"
+    assert not desk.server.accounts.is_alive(person.session)
+    assert f"{person.email}\tdisabled\tpatient\tPatient/p0\t" in run("account", "list")[1]
+    assert run("account", "enable", person.email) == (0, f"{person.email} is active\n", "")
+    assert desk.refresh(client, reply["refresh_token"]).json()["error"] == "invalid_grant"
+    assert run("account", "disable", "nobody@example.org")[0] == 1
+
+
+def test_a_new_password_ends_sessions_and_what_lasts_as_long(run, desk):
+    person, client = desk.person(), desk.client()
+    online = desk.granted(client, "online_access patient/*.rs", person=person)
+    offline = desk.granted(client, OFFLINE, person=person)
+    assert run("account", "password", person.email)[0] == 0
+    assert not desk.server.accounts.is_alive(person.session)
+    assert desk.good(online["access_token"]) is None
+    assert desk.good(offline["access_token"]) is not None
+
+
+def test_accounts_are_listed_with_who_they_are(run, desk):
+    anna(desk.server.accounts)
+    assert run("account", "list") == (0, "anna@example.org\tactive\tpatient\tPatient/p0\tVera Beispiel\n", "")
+
+
+def test_a_database_that_is_not_ready_is_said_in_one_line_and_none_is_made(
+    run, empty_database_url, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("MEDICONNECT_DATABASE_URL", empty_database_url)
+    code, _, errors = run("client", "list")
+    assert (code, errors.count("\n")) == (1, 1)
+    assert "run `mediconnect migrate`" in errors
+    monkeypatch.setenv("MEDICONNECT_DATABASE_URL", "")
+    code, _, errors = run("account", "list")
+    assert (code, errors.count("\n")) == (1, 1)
+    assert errors.startswith(f"mediconnect: there is no database in {tmp_path} yet")
+    assert not (tmp_path / "postgres").exists()
+
+
+def test_keys_are_not_rotated_under_another_secret_than_the_servers(run, tmp_path):
+    assert run("keys", "rotate")[0] == 0
+    (tmp_path / "secret.key").unlink()
+    code, _, errors = run("keys", "rotate")
+    assert (code, errors.count("\n")) == (1, 1)
+    assert "restore the data directory's secret.key" in errors
+
+
+def test_commands_work_beside_a_server_that_holds_the_embedded_database(data_dir: Path, monkeypatch):
+    from fhir_server.store.embedded import EmbeddedPostgres  # noqa: PLC0415 (only this test starts one of its own)
+
+    monkeypatch.setenv("MEDICONNECT_DATABASE_URL", "")
+    monkeypatch.setenv("MEDICONNECT_DATA_DIR", str(data_dir))
+    held = EmbeddedPostgres(data_dir)
+    held.start()
+    try:
+        assert CliRunner().invoke(app, ["migrate"]).exit_code == 0
+        began = time.monotonic()
+        assert CliRunner().invoke(app, ["keys", "rotate"]).exit_code == 0
+        assert CliRunner().invoke(app, ["account", "list"]).stdout == ""
+        assert time.monotonic() - began < 30
+        assert held.alive()
+    finally:
+        held.stop()
+
+
+def test_a_terminal_gets_a_token_that_the_server_believes(run, database_url: str, tmp_path: Path):
+    run("account", "add", "eve@example.org", "--name", "Eve Example", "--role", "auditor")
+    code, out, errors = run("account", "token", "eve@example.org", "--scope", "user/AuditEvent.rs")
+    assert (code, errors) == (0, "")
+    settings = Settings(database_url=database_url, data_dir=tmp_path)
+    database = database_of(settings)
+    database.open()
+    try:
+        facts = configuration_of(settings, database.tenant, ("AuditEvent",))
+        token = verifier_of(facts, signing_keys(database, key_of(settings))).verify(out.strip(), time.time())
+    finally:
+        database.close()
+    assert (token.client, token.roles, token.scopes.text()) == ("terminal", ("auditor",), "user/AuditEvent.rs")

@@ -1,0 +1,196 @@
+"""The audit trail, over HTTP: everything that happens is on record, can be searched, and cannot be altered unnoticed.
+
+https://profiles.ihe.net/ITI/BALP/ and https://hl7.org/fhir/R4/auditevent.html
+"""
+
+import asyncio
+import base64
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from fhir_server.access.seal import verify
+from fhir_server.store.migrate import SCHEMA
+from fhir_server.store.pool import Pool
+from fhir_server.validation import base_issues
+from tests.bearing import AUDIENCE, Secured, bearer, secured
+from tests.stories.bundles import Resource, bundle, entry, fresh, observation
+
+
+@pytest.fixture(scope="module")
+def server(module_database_url: str) -> Iterator[Secured]:
+    with secured(module_database_url) as running:
+        yield running
+
+
+def events(server: Secured, query: str) -> list[Resource]:
+    """The AuditEvents of a search; what was just answered may be sealed by another process a moment later."""
+    for _ in range(50):
+        answer = server.setup.get(f"/AuditEvent?{query}")
+        assert answer.status_code == 200, answer.text
+        found = [one["resource"] for one in answer.json().get("entry", [])]
+        if found:
+            return found
+        time.sleep(0.1)
+    return []
+
+
+def only(server: Secured, query: str) -> Resource:
+    found = events(server, query)
+    assert len(found) == 1, found
+    assert [issue for issue in base_issues(found[0]) if issue.severity in ("error", "fatal")] == []
+    return found[0]
+
+
+def coded(event: Resource) -> tuple[str, str, str]:
+    return event["subtype"][0]["code"], event["action"], event["outcome"]
+
+
+def whats(event: Resource) -> list[str]:
+    return [one["what"]["reference"] for one in event["entity"] if "reference" in one.get("what", {})]
+
+
+def written(server: Secured, resource: Resource) -> str:
+    answer = server.setup.put(f"/{resource['resourceType']}/{resource['id']}", json=resource)
+    assert answer.status_code == 201, answer.text
+    return f"{resource['resourceType']}/{resource['id']}"
+
+
+def test_a_read_says_who_read_what_of_whom(server):
+    patient = written(server, {"resourceType": "Patient", "id": fresh()[:20]})
+    name = written(server, {**observation(patient), "id": fresh()[:20]})
+    doctor: dict[str, Any] = {"roles": ("practitioner",), "fhir_user": "Practitioner/doc", "id": "token-of-the-doctor"}
+    with server.client("user/*.rs", **doctor) as http:
+        assert http.get(f"/{name}", headers={"x-request-id": "request-7"}).status_code == 200
+    event = only(server, f"entity={name}&agent=Practitioner/doc")
+    assert coded(event) == ("read", "R", "0")
+    assert whats(event) == [name, patient]
+    assert event["entity"][-1]["what"]["identifier"]["value"] == "request-7"
+    client, itself, person = event["agent"]
+    assert [one["type"]["coding"][0]["code"] for one in (client, itself, person)] == ["110152", "110153", "IRCP"]
+    assert client["who"]["identifier"]["value"] == "app"
+    assert client["network"]["address"] == "127.0.0.1"
+    assert person["who"]["reference"] == "Practitioner/doc"
+    assert person["policy"] == ["token-of-the-doctor"]
+    assert [one.rpartition(".")[2] for one in event["meta"]["profile"]] == ["PatientRead", "Minimal"]
+    assert event["source"]["site"] == AUDIENCE
+
+
+def test_a_write_is_on_record_with_the_version_it_made(server):
+    name = written(server, {"resourceType": "Patient", "id": fresh()[:20]})
+    server.setup.put(f"/{name}", json={"resourceType": "Patient", "id": name.partition("/")[2], "active": True})
+    patch = [{"op": "replace", "path": "/active", "value": False}]
+    server.setup.patch(f"/{name}", json=patch, headers={"content-type": "application/json-patch+json"})
+    server.setup.delete(f"/{name}")
+    found = events(server, f"patient={name}&_sort=_id&_count=50")
+    told = {(*coded(one), whats(one)[0].rpartition("/")[2]) for one in found}
+    assert told == {
+        ("create", "C", "0", "1"),
+        ("update", "U", "0", "2"),
+        ("patch", "U", "0", "3"),
+        ("delete", "D", "0", "4"),
+    }
+
+
+def test_a_search_is_on_record_as_it_was_asked(server):
+    patient = written(server, {"resourceType": "Patient", "id": fresh()[:20], "name": [{"family": fresh()}]})
+    asked = f"_id={patient.partition('/')[2]}&name:contains=nobody%2Czero&_total=none"
+    assert server.setup.get(f"/Patient?{asked}").status_code == 200
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert server.setup.post("/Patient/_search", content=f"_id={patient[8:]}", headers=form).status_code == 200
+    found = [one for one in events(server, "subtype=search-type&_count=200") if any(
+        patient[8:] in base64.b64decode(part.get("query", "")).decode() for part in one["entity"])]  # fmt: skip
+    assert len(found) == 2
+    assert {coded(one) for one in found} == {("search-type", "E", "0")}
+    assert sum(patient in whats(one) for one in found) == 1, "the one that found the patient names it"
+
+
+def test_denials_are_on_record_and_name_nothing_secret(server):
+    header = bearer("system/Observation.r", client="curious")
+    assert httpx.get(f"{server.base}/Patient/1", headers=header).status_code == 403
+    event = only(server, "agent:identifier=curious")
+    assert coded(event) == ("read", "R", "4")
+    assert "system/Patient.r" in event["outcomeDesc"]
+    assert "profile" not in event["meta"]
+    assert httpx.get(f"{server.base}/Patient/1", headers={"authorization": "Bearer a.b.c"}).status_code == 401
+    assert "a.b.c" not in str(events(server, "subtype=denied"))
+
+
+def test_each_entry_of_a_batch_and_each_write_of_a_transaction_is_on_record(server):
+    one, other = fresh()[:20], fresh()[:20]
+    made = [entry("PUT", f"Patient/{name}", {"resourceType": "Patient", "id": name}) for name in (one, other)]
+    assert server.setup.post("/", json=bundle("transaction", *made)).status_code == 200
+    assert server.setup.post("/", json=bundle("batch", entry("GET", f"Patient/{one}"))).status_code == 200
+    assert {coded(event)[0] for event in events(server, f"patient=Patient/{one}")} >= {"create", "read"}
+    assert coded(only(server, f"patient=Patient/{other}&action=C"))[0] == "create"
+
+
+def test_nobody_alters_the_trail(server):
+    event = events(server, "_count=1")[0]
+    path = f"/AuditEvent/{event['id']}"
+    assert server.setup.put(path, json={**event, "action": "C"}).status_code == 403
+    assert server.setup.delete(path).status_code == 403
+    assert server.setup.delete("/AuditEvent?action=C").status_code == 403
+    with server.client("user/*.cruds user/AuditEvent.cruds", roles=("super-administrator",)) as http:
+        assert http.put(path, json=event).status_code == 403
+        assert http.post("/", json=bundle("transaction", entry("DELETE", path[1:]))).status_code == 403
+        forged = {name: one for name, one in event.items() if name not in ("id", "meta")}
+        assert http.post("/AuditEvent", json=forged).status_code == 403
+        own = {**forged, "source": {"observer": {"display": "another system"}}}
+        assert http.post("/AuditEvent", json=own).status_code == 201
+    with server.client("user/*.cruds", roles=("administrator",)) as http:
+        assert http.get("/AuditEvent").status_code == 403, "the trail has a scope of its own"
+
+
+def checked(url: str) -> Any:
+    async def run() -> Any:
+        pool = Pool(url, size=1)
+        await pool.open()
+        try:
+            async with pool.connection() as conn:
+                return await verify(conn, 1)
+        finally:
+            await pool.close()
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("UPDATE version SET content = content || ' '::bytea WHERE id = (SELECT id FROM audit_seal WHERE number = 2)",
+         "entry 2, AuditEvent/"),
+        ("DELETE FROM version WHERE id = (SELECT id FROM audit_seal WHERE number = 3)", "entry 3, AuditEvent/"),
+        ("DELETE FROM audit_seal WHERE number = 1", "entry 1 is missing"),
+        ("UPDATE audit_seal SET digest = sha256('x') WHERE number = 2", "entry 2, AuditEvent/"),
+        ("UPDATE resource SET version = 2 WHERE id = (SELECT id FROM audit_seal WHERE number = 2)", "was altered"),
+    ],
+)  # fmt: skip
+def test_what_is_altered_behind_the_servers_back_is_found(database_url, change, problem):
+    with secured(database_url) as server:
+        for _ in range(4):
+            server.setup.get("/Patient?_id=1")
+        events(server, "_count=1")
+    good = checked(database_url)
+    assert good.problem is None
+    assert good.good >= 4
+    with psycopg.connect(database_url, options=f"-c search_path={SCHEMA}", autocommit=True) as conn:
+        conn.execute(change)
+    assert problem in checked(database_url).problem
+
+
+def test_too_many_requests_are_told_when_to_come_again(database_url):
+    with secured(database_url, rate_limit="3/minute", rate_limit_denied="2/minute") as server:
+        with server.client("system/*.rs", client="eager") as http:
+            answers = [http.get("/Patient") for _ in range(4)]
+        assert [one.status_code for one in answers] == [200, 200, 200, 429]
+        assert 0 < int(answers[3].headers["retry-after"]) <= 60
+        assert answers[3].json()["issue"][0]["code"] == "throttled"
+        with server.client("system/*.rs", client="patient-one") as http:
+            assert http.get("/Patient").status_code == 200
+        tried = [httpx.get(f"{server.base}/Patient").status_code for _ in range(3)]
+        assert tried == [401, 401, 429]
