@@ -124,24 +124,38 @@ CREATE FUNCTION write_index(
 ) RETURNS void LANGUAGE plpgsql AS $function$
 BEGIN
     IF _removes THEN
-        DELETE FROM index_token x USING unnest(_token_of, _token_key) AS d (o, k)
-        WHERE o < 0 AND x.key = k AND x.pk = pks[-o];
-        DELETE FROM index_reference x USING unnest(_reference_of, _reference_key, _reference_target) AS d (o, k, t)
-        WHERE o < 0 AND x.target = t AND x.key = k AND x.pk = pks[-o];
+        -- What is to go is worked out first, behind OFFSET 0: row level security lets only a plain comparison with a column
+        -- reach an index before the policy has been asked, and all rows of a key would be read.
+        DELETE FROM index_token x
+        USING (SELECT pks[-o] AS pk, k FROM unnest(_token_of, _token_key) AS a (o, k) WHERE o < 0 OFFSET 0) d
+        WHERE x.key = d.k AND x.pk = d.pk;
+        DELETE FROM index_reference x
+        USING (SELECT pks[-o] AS pk, k, t FROM unnest(_reference_of, _reference_key, _reference_target) AS a (o, k, t)
+               WHERE o < 0 OFFSET 0) d
+        WHERE x.target = d.t AND x.key = d.k AND x.pk = d.pk;
         DELETE FROM index_string x
-        USING unnest(_string_of, _string_key, _string_value, _string_full, _string_exact) AS d (o, k, v, f, e)
-        WHERE o < 0 AND x.key = k AND x.value = v AND x.pk = pks[-o]
-          AND x.full_value IS NOT DISTINCT FROM f AND x.exact IS NOT DISTINCT FROM e;
-        DELETE FROM index_date x USING unnest(_date_of, _date_key, _date_low, _date_high) AS d (o, k, l, h)
-        WHERE o < 0 AND x.key = k AND x.low = l AND x.high = h AND x.pk = pks[-o];
-        DELETE FROM index_number x USING unnest(_number_of, _number_key, _number_low, _number_high) AS d (o, k, l, h)
-        WHERE o < 0 AND x.key = k AND x.low = l AND x.high = h AND x.pk = pks[-o];
+        USING (SELECT pks[-o] AS pk, k, v, f, e
+               FROM unnest(_string_of, _string_key, _string_value, _string_full, _string_exact) AS a (o, k, v, f, e)
+               WHERE o < 0 OFFSET 0) d
+        WHERE x.key = d.k AND x.value = d.v AND x.pk = d.pk
+          AND x.full_value IS NOT DISTINCT FROM d.f AND x.exact IS NOT DISTINCT FROM d.e;
+        DELETE FROM index_date x
+        USING (SELECT pks[-o] AS pk, k, l, h FROM unnest(_date_of, _date_key, _date_low, _date_high) AS a (o, k, l, h)
+               WHERE o < 0 OFFSET 0) d
+        WHERE x.key = d.k AND x.low = d.l AND x.high = d.h AND x.pk = d.pk;
+        DELETE FROM index_number x
+        USING (SELECT pks[-o] AS pk, k, l, h FROM unnest(_number_of, _number_key, _number_low, _number_high) AS a (o, k, l, h)
+               WHERE o < 0 OFFSET 0) d
+        WHERE x.key = d.k AND x.low = d.l AND x.high = d.h AND x.pk = d.pk;
         DELETE FROM index_quantity x
-        USING unnest(_quantity_of, _quantity_key, _quantity_low, _quantity_high, _quantity_code, _quantity_label)
-            AS d (o, k, l, h, c, t)
-        WHERE o < 0 AND x.key = k AND x.low = l AND x.high = h AND x.pk = pks[-o]
-          AND x.code IS NOT DISTINCT FROM c AND x.label IS NOT DISTINCT FROM t;
-        DELETE FROM index_text x USING unnest(_text_of) AS d (o) WHERE o < 0 AND x.pk = pks[-o];
+        USING (SELECT pks[-o] AS pk, k, l, h, c, t
+               FROM unnest(_quantity_of, _quantity_key, _quantity_low, _quantity_high, _quantity_code, _quantity_label)
+                   AS a (o, k, l, h, c, t)
+               WHERE o < 0 OFFSET 0) d
+        WHERE x.key = d.k AND x.low = d.l AND x.high = d.h AND x.pk = d.pk
+          AND x.code IS NOT DISTINCT FROM d.c AND x.label IS NOT DISTINCT FROM d.t;
+        DELETE FROM index_text x
+        USING (SELECT pks[-o] AS pk FROM unnest(_text_of) AS a (o) WHERE o < 0 OFFSET 0) d WHERE x.pk = d.pk;
     END IF;
 
     IF cardinality(_token_of) > 0 THEN
