@@ -3,19 +3,15 @@
 https://hl7.org/fhir/R4/searchparameter-registry.html
 """
 
-import functools
 import gzip
 import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from fhirpathpy import compile as fhirpath
-from fhirpathpy.engine.nodes import ResourceNode
-from fhirpathpy.models import models
 
+from bench.extraction import compared, definitions
 from fhir_server.outcome import Refusal
 from fhir_server.search.expression import NotPlain, parse, split_union
 from fhir_server.search.parameter import NOT_DOMAIN, Parameter, Parameters, Path, r4_parameters
@@ -27,11 +23,6 @@ EXAMPLES = {SEARCH_PARAMETER + name for name in ("example", "example-extension",
 IS_SUBJECT = "http://hl7.org/fhir/StructureDefinition/questionnaireresponse-isSubject"
 # What no index answers: full text, named queries, _filter; and an age, which changes without a write.
 WITHOUT_PATHS = {"_content", "_query", "_text", "_filter", "age"}
-
-
-@functools.cache
-def definitions() -> dict[str, dict[str, Any]]:
-    return {one["url"]: one for one in r4().search_parameters()}
 
 
 def parameter(resource_type: str, code: str) -> Parameter:
@@ -361,63 +352,11 @@ def test_a_parameter_that_cannot_be_indexed_is_refused_and_changes_nothing(chang
 # --- agreement with another engine ------------------------------------------------------------------------------------
 
 
-def resolved(references: list[Any]) -> list[Any]:
-    """What `resolve()` yields without a server: a resource that has a type only."""
-    found = []
-    for one in references:
-        target = one.get("reference", "")
-        parts = re.split("[/?]", target)
-        kind = parts[0] if "?" in target else parts[-2] if len(parts) > 1 else None
-        if kind:
-            found.append(ResourceNode.create_node({"resourceType": kind}, kind))
-    return found
-
-
-OPTIONS = {"userInvocationTable": {"resolve": {"fn": resolved, "arity": {0: []}, "nullable": False}}}
-
-
-@functools.cache
-def oracle(operand: str) -> Callable[[dict[str, Any]], list[Any]]:
-    """The operand as fhirpathpy understands it: type tests by ofType, the value of an extension, no hasExtension."""
-    text = re.sub(r"\(([\w.]+) as (\w+)\)", r"\1.ofType(\2)", operand).replace(".as(", ".ofType(")
-    text = re.sub(r"hasExtension\(([^)]*)\)", r"extension(\1).exists()", text)
-    text = re.sub(r"(extension\('[^']*'\))$", r"\1.value", text)
-    return fhirpath(text, models["r4"], OPTIONS)
-
-
-def operands(definition: dict[str, Any], resource_type: str) -> Iterator[str]:
-    expression = definition.get("expression", "")
-    for operand in re.split(r"\s*\|\s*", expression):
-        if re.search(rf"\b({resource_type}|Resource)\b", operand.partition(".")[0]):
-            yield operand.replace("Resource.", resource_type + ".", 1) if operand.startswith("Resource.") else operand
-
-
-def shown(values: list[Any]) -> set[str]:
-    """Values as a set of JSON texts: a union of FHIRPath has no duplicates either."""
-    return {json.dumps(value, default=str, sort_keys=True) for value in values if value is not None}
-
-
-def ours(one: Parameter, resource: dict[str, Any]) -> set[str]:
-    nodes = [node for path in one.paths for node in path.nodes(resource)]
-    if one.restricted:
-        # The restriction is applied by the query; here it is applied to compare.
-        kinds = [{kind.data["resourceType"] for kind in resolved([value])} for _, value in nodes]
-        nodes = [node for node, kind in zip(nodes, kinds, strict=True) if kind & set(one.targets)]
-    return shown([value for _, value in nodes])
-
-
 def check_agreement(resource: dict[str, Any]) -> int:
     """Compares every parameter of the resource's type; the number of those that yielded something."""
-    resource_type, found = resource["resourceType"], 0
-    for one in r4_parameters().of(resource_type).values():
-        definition = definitions()[one.url]
-        if not one.paths or "mothersMaidenName" in one.url or not definition.get("expression"):
-            continue
-        theirs = shown(
-            [value for operand in operands(definition, resource_type) for value in oracle(operand)(resource)]
-        )
-        mine = ours(one, resource)
-        assert mine == theirs, (one.code, definition["expression"])
+    found = 0
+    for one, mine, theirs in compared(resource):
+        assert mine == theirs, (one.code, definitions()[one.url]["expression"])
         found += bool(mine)
     return found
 
