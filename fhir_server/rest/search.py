@@ -21,7 +21,7 @@ from fhir_server.search.execute import MOST_INCLUDED, Found
 from fhir_server.search.explain import explanation
 from fhir_server.search.page import seal, unseal
 from fhir_server.search.parse import Limits
-from fhir_server.search.query import Page, Query, Within
+from fhir_server.search.query import LAST, Page, Query, Within
 from fhir_server.search.registration import is_due, refresh
 
 
@@ -117,7 +117,7 @@ async def _search(
         await context.sealer.catch_up()
     async with context.connection() as conn:
         found = await context.search(conn).page(query)
-    links = _links(context, request, applied, bound, found, paged=page is not None)
+    links = _links(context, request, applied, bound, found, query)
     content = searchset(found, context.base, links, _told(query, found), transform)
     return Response(200, content, shaped=True)
 
@@ -149,9 +149,9 @@ async def _explained(context: Context, query: Query) -> Response:
 
 
 def _links(
-    context: Context, request: Request, applied: Pairs, bound: str, found: Found, *, paged: bool
+    context: Context, request: Request, applied: Pairs, bound: str, found: Found, query: Query
 ) -> list[tuple[str, str]]:
-    """self, first, next and previous; what a link carries is what was understood."""
+    """self, first, next, previous, and last where the order is that of the keys; what a link carries is what was understood."""
     here = f"{context.base}/{request.path}".rstrip("/")
     kept = [*applied, *(pair for pair in request.query if pair[0] in ("_format", "_pretty"))]
 
@@ -162,12 +162,14 @@ def _links(
     current = request.only("_cursor")
     own = link(None) if current is None else f"{link(None)}{'&' if kept else '?'}{urlencode({'_cursor': current})}"
     links = [("self", own)]
-    if paged or found.following is not None:
+    if query.page is not None or found.following is not None:
         links.append(("first", link(None)))
     if found.preceding is not None:
         links.append(("previous", link(found.preceding)))
     if found.following is not None:
         links.append(("next", link(found.following)))
+        if not query.sort and query.contained == "false":
+            links.append(("last", link(LAST)))
     return links
 
 

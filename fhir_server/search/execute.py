@@ -15,7 +15,7 @@ from fhir_server.search.compile import Compiler, is_settled
 from fhir_server.search.fragment import Fragment, join, sql
 from fhir_server.search.include import MOST_INCLUDED, Inclusion, Match
 from fhir_server.search.parameter import Parameters
-from fhir_server.search.query import Page, Query, Words
+from fhir_server.search.query import LAST, Page, Query, Words
 from fhir_server.store.pool import Connection
 from fhir_server.store.resources import Types
 
@@ -179,7 +179,8 @@ def _neighbours(query: Query, rows: Sequence[Sequence[Any]], more: bool) -> tupl
     if not rows:
         return None, None
     backwards = query.page is not None and query.page.backwards
-    following = Page(tuple(rows[-1][4:]), rows[-1][0]) if more or backwards else None
+    goes_on = query.page != LAST if backwards else more
+    following = Page(tuple(rows[-1][4:]), rows[-1][0]) if goes_on else None
     preceding = Page(tuple(rows[0][4:]), rows[0][0], backwards=True)
     first = query.page is None or (backwards and not more)
     return following, None if first else preceding

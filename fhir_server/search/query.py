@@ -168,6 +168,10 @@ class Page:
     backwards: bool = False
 
 
+# Behind every resource of a search that sorts by nothing.
+LAST = Page((), 2**63 - 1, backwards=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """A search over resources of the types, all of whose terms must hold. No types: all types."""

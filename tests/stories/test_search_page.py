@@ -69,6 +69,16 @@ def test_forwards_and_backwards_every_resource_comes_once_and_in_order(base: str
     assert names(httpx.get(links(pages[1])["self"]).json()) == names(pages[1])
 
 
+def test_an_unsorted_search_links_its_last_page(base: str, stored: list[str]):
+    whole = names(httpx.get(f"{base}/Patient?_count=1000").json())
+    last = httpx.get(links(httpx.get(f"{base}/Patient?_count=7").json())["last"]).json()
+    assert names(last) == whole[-7:]
+    assert "next" not in links(last)
+    assert names(httpx.get(links(last)["previous"]).json()) == whole[-14:-7]
+    assert "last" not in links(httpx.get(f"{base}/Patient?_count=7&_sort=birthdate").json())
+    assert "last" not in links(httpx.get(f"{base}/Patient?_count=1000").json())
+
+
 @pytest.mark.parametrize("sort", SORTS)
 def test_what_stays_as_it_is_comes_exactly_once_while_others_write(base: str, stored: list[str], sort: str):
     """Others create, change and delete patients between and during the pages."""
