@@ -27,6 +27,7 @@ from fhir_server.smart import authorized
 from fhir_server.store.changes import KnownShapes
 from fhir_server.store.pool import Pool
 from fhir_server.store.resources import Types
+from fhir_server.store.shared import Shared
 from fhir_server.validation import Validation
 from profiles.definitions import r4
 
@@ -106,14 +107,16 @@ async def context_of(settings: Settings, pool: Pool) -> Context:
         row = await (await conn.execute("SELECT value FROM secret WHERE name = 'page'")).fetchone()
     assert row is not None, "written by migrate"
     packages = Packages(settings.data_dir / "packages")
+    shapes = KnownShapes()
     return Context(
         settings=settings,
         definitions=r4(),
         parameters=r4_parameters().copy(settings.fhir_base),
         validate=Validation(settings, packages),
         pool=pool,
+        shared=Shared(pool, TENANT, shapes),
         types=types,
-        shapes=KnownShapes(),
+        shapes=shapes,
         packages=packages,
         page_key=bytes(row[0]),
         tenant=TENANT,

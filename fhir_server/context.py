@@ -21,7 +21,8 @@ from fhir_server.search.parameter import Parameters
 from fhir_server.settings import Settings
 from fhir_server.store.changes import KnownShapes, Write, write
 from fhir_server.store.pool import Connection, Pool
-from fhir_server.store.resources import Types
+from fhir_server.store.resources import Types, Version, read
+from fhir_server.store.shared import Shared
 from profiles.definitions import Definitions
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ class Context:
     parameters: Parameters
     validate: Validator
     pool: Pool
+    shared: Shared
     types: Types
     shapes: KnownShapes
     packages: Packages
@@ -83,6 +85,12 @@ class Context:
             return
         async with self.pool.connection() as conn:
             yield conn
+
+    async def read(self, type_code: int, resource_id: str) -> Version | None:
+        """The current version, a deletion included; None where the id was never used."""
+        if self.pinned is not None:
+            return await read(self.pinned, self.tenant, type_code, resource_id)
+        return await self.shared.read((type_code, resource_id))
 
     async def attempt(self, work: Callable[["Context"], Awaitable[T]]) -> T:
         """`work` with a pinned connection in autocommit, again where a race was lost; inside a transaction, just once."""

@@ -27,6 +27,7 @@ from fhir_server.store.audit import Note, write_noted
 from fhir_server.store.changes import Write
 from fhir_server.store.resources import Current, current
 from fhir_server.store.rows import Rows
+from fhir_server.store.shared import Asked
 from fhir_server.validation import check_whole
 
 ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
@@ -94,11 +95,13 @@ async def apply(context: Context, changes: Sequence[Change], *, lock: bool) -> l
 
     Raises the refusal of the first change that cannot be; then nothing is written. `lock` keeps other writers away
     between reading the current versions and writing (inside a transaction); without it a lost race raises MC001.
+    On no connection of its own there can be one change only, which goes along with those of other requests.
     """
     if context.trail is not None:
         context.trail.written = False
     if context.shapes.stale:
-        await refresh(context.conn, context.tenant, context.parameters, context.shapes)
+        async with context.connection() as conn:
+            await refresh(conn, context.tenant, context.parameters, context.shapes)
     known = await _current(context, changes, lock=lock)
     await _check_before(context, changes, known)
     generation = context.shapes.generation
@@ -109,12 +112,12 @@ async def apply(context: Context, changes: Sequence[Change], *, lock: bool) -> l
         planned.append(_placed(context, change, known.get((context.type_code(change.type), change.id)), now))
         if n % TURN == 0:
             await asyncio.sleep(0)  # other requests get their turn while a long Bundle is worked on
-            if time.monotonic() - beat > BEAT:
+            if context.pinned is not None and time.monotonic() - beat > BEAT:
                 beat = time.monotonic()
-                await context.conn.execute("SELECT 1")
+                await context.pinned.execute("SELECT 1")
+    told = await _check_after(context, changes, [stored for stored, _ in planned])
     if context.shapes.generation != generation:  # changed while other requests had their turn: the rows are mixed
         return await apply(context, changes, lock=lock)
-    told = await _check_after(context, changes, [stored for stored, _ in planned])
     writes = [step for _, step in planned if step is not None]
     if writes:
         await _written(context, changes, planned, writes)
@@ -126,12 +129,13 @@ async def _check_before(context: Context, changes: Sequence[Change], known: Mapp
     rights = context.rights
     if rights is None:
         return
-    search = context.search(context.conn)
-    for change in changes:
-        found = known.get((context.type_code(change.type), change.id))
-        before = found.content if found is not None else None
-        with placed_at(change.place):
-            await check_before(rights, search, change.letter, change.type, change.id, before)
+    async with context.connection() as conn:
+        search = context.search(conn)
+        for change in changes:
+            found = known.get((context.type_code(change.type), change.id))
+            before = found.content if found is not None else None
+            with placed_at(change.place):
+                await check_before(rights, search, change.letter, change.type, change.id, before)
 
 
 async def _check_after(context: Context, changes: Sequence[Change], stored: Sequence[Stored]) -> list[Stored]:
@@ -139,16 +143,17 @@ async def _check_after(context: Context, changes: Sequence[Change], stored: Sequ
     rights = context.rights
     if rights is None:
         return list(stored)
-    search = context.search(context.conn)
     told = []
-    for change, one in zip(changes, stored, strict=True):
-        if one.content is not None and not change.deletes:
-            with placed_at(change.place):
-                await check_after(rights, search, change.letter, one.type, one.content)
-            seen = await may_see(rights, search, one.type, one.content)
-            told.append(replace(one, shown=seen, content=shown(rights, one.content)))
-        else:
-            told.append(one)
+    async with context.connection() as conn:
+        search = context.search(conn)
+        for change, one in zip(changes, stored, strict=True):
+            if one.content is not None and not change.deletes:
+                with placed_at(change.place):
+                    await check_after(rights, search, change.letter, one.type, one.content)
+                seen = await may_see(rights, search, one.type, one.content)
+                told.append(replace(one, shown=seen, content=shown(rights, one.content)))
+            else:
+                told.append(one)
     return told
 
 
@@ -190,16 +195,20 @@ async def _write_noted(
 ) -> None:
     """Writes the versions, and with them, where an audit trail is kept, what is to be known of it."""
     trail = context.trail
-    if trail is None:
-        await context.write(context.conn, context.tenant, writes, context.shapes)
-        return
     notes = [
         _note(trail, change, stored)
         for change, (stored, step) in zip(changes, planned, strict=True)
-        if step is not None
+        if trail is not None and step is not None
     ]
-    await write_noted(context.conn, context.tenant, writes, context.shapes, notes)
-    trail.written = True
+    if context.pinned is None:
+        (one,) = writes
+        await context.shared.write(Asked(one, notes[0] if notes else None, context.shapes.generation))
+    elif trail is None:
+        await context.write(context.pinned, context.tenant, writes, context.shapes)
+    else:
+        await write_noted(context.pinned, context.tenant, writes, context.shapes, notes)
+    if trail is not None:
+        trail.written = True
 
 
 def _note(trail: Trail, change: Change, stored: Stored) -> Note:
@@ -215,7 +224,13 @@ def _note(trail: Trail, change: Change, stored: Stored) -> Note:
 
 async def _current(context: Context, changes: Sequence[Change], *, lock: bool) -> dict[tuple[int, str], Current]:
     targets = [(context.type_code(change.type), change.id) for change in changes if not change.fresh]
-    return await current(context.conn, context.tenant, targets, lock=lock) if targets else {}
+    if not targets:
+        return {}
+    if context.pinned is not None:
+        return await current(context.pinned, context.tenant, targets, lock=lock)
+    (target,) = targets
+    found = await context.shared.current(target)
+    return {} if found is None else {target: found}
 
 
 def _placed(context: Context, change: Change, known: Current | None, now: datetime) -> tuple[Stored, Write | None]:
@@ -300,7 +315,7 @@ def _plan_delete(context: Context, change: Change, known: Current | None, now: d
     written = _later(now, known)
     step = Write(
         known.pk, context.type_code(change.type), change.id, 0, known.version + 1, written, "D", None, 0,
-        Rows(), _rows(context, known),
+        Rows(), _rows(context, change, known),
     )  # fmt: skip
     gone = Stored(
         change.type, change.id, step.version, written, None, created=False, changed=True, before=known.content
@@ -333,7 +348,7 @@ def _write(
     version: int, written: datetime,
 ) -> Write:  # fmt: skip
     rows = extract(resource, context.parameters, context.tenant)
-    old = _rows(context, known) if known is not None and known.content is not None else None
+    old = _rows(context, change, known) if known is not None and known.content is not None else None
     return Write(
         pk=known.pk if known else 0,
         type=context.type_code(change.type),
@@ -346,6 +361,7 @@ def _write(
         shape=shape_of(context.tenant, change.type, rows),
         added=rows if old is None else rows.without(old),
         removed=None if old is None else old.without(rows),
+        whole=rows,
     )
 
 
@@ -356,9 +372,13 @@ def _method(change: Change, known: Current | None) -> str:
     return "C" if change.fresh or (known is not None and known.deleted) else "U"
 
 
-def _rows(context: Context, known: Current) -> Rows:
+def _rows(context: Context, change: Change, known: Current) -> Rows:
     """The rows that the stored version has in the index."""
     assert known.content is not None
+    code = context.type_code(change.type)
+    recent = context.shared.recent.take(code, change.id, known.version, context.shapes.generation)
+    if recent is not None:
+        return recent
     return extract(parse_json(known.content), context.parameters, context.tenant)
 
 

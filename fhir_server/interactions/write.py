@@ -14,6 +14,7 @@ from fhir_server.interactions.conditional import find, find_one, lock, lock_key
 from fhir_server.interactions.url import Pairs
 from fhir_server.json import dump_json
 from fhir_server.outcome import Issue, operation_outcome, refuse
+from fhir_server.store.pool import again
 from fhir_server.store.resources import read
 
 Patch = Callable[[dict[str, Any]], dict[str, Any]]
@@ -21,8 +22,10 @@ MOST_NAMED = 20
 
 
 async def change(context: Context, wanted: Change) -> Stored:
-    """One change by id: read, then one statement; a lost race is run again."""
-    return await context.attempt(lambda inner: _one(inner, wanted))
+    """One change by id: read, then one statement, which other changes may share; a lost race is run again."""
+    if context.pinned is not None or wanted.type == "SearchParameter":  # which is registered in the same transaction
+        return await context.attempt(lambda inner: _one(inner, wanted))
+    return await again(lambda: _one(context, wanted))
 
 
 async def _one(context: Context, wanted: Change) -> Stored:

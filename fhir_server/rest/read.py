@@ -24,9 +24,10 @@ async def read(context: Context, request: Request) -> Response:
     own = definition(resource_id) if kind == "OperationDefinition" else None
     if own is not None:
         return Response(200, dump_json(own))
-    async with context.connection() as conn:
-        kept = await resources.read(conn, context.tenant, context.type_code(kind), resource_id)
-        kept = await seen(context, conn, kind, resource_id, kept, current=True)
+    kept = await context.read(context.type_code(kind), resource_id)
+    if context.rights is not None:
+        async with context.connection() as conn:
+            kept = await seen(context, conn, kind, resource_id, kept, current=True)
     return _response(context, request, kind, resource_id, kept)
 
 

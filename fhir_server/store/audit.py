@@ -97,11 +97,13 @@ async def append(conn: Connection, tenant: int, notes: Sequence[Note]) -> None:
 
 
 async def write_noted(
-    conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes, notes: Sequence[Note]
-) -> None:
+    conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes, notes: Sequence[Note],
+    generation: int | None = None,
+) -> None:  # fmt: skip
     """As store.changes.write, with the notes of it in the same statement: both are kept, or neither."""
     unknown = shapes.unknown(writes)
-    values = [*parameters(tenant, writes, unknown, shapes.generation), _encoded(notes)]
+    made_by = shapes.generation if generation is None else generation
+    values = [*parameters(tenant, writes, unknown, made_by), _encoded(notes)]
     await shapes.watch(conn.execute(WRITE_NOTED, values, prepare=True))
     if conn.info.transaction_status == 0:
         shapes.ids.update(unknown)

@@ -18,7 +18,8 @@ from fhir_server.store.rows import Rows
 class Write:
     """One version to be written. `pk` is 0 and `version` 1 for a resource whose id was never used.
 
-    method: C create, U update, P patch, D delete (content None). `shape` is the id of the set of paths in `rows`.
+    method: C create, U update, P patch, D delete (content None). `shape` is the id of the set of paths in `added`.
+    `whole`: all of its rows, those included that the version before has; None of a deletion.
     """
 
     pk: int
@@ -32,6 +33,7 @@ class Write:
     shape: int
     added: Rows
     removed: Rows | None = None
+    whole: Rows | None = None
 
 
 def _numbers(values: Iterable[object]) -> str:
@@ -100,14 +102,17 @@ WRITE = _statement("write_versions", CASTS + INDEX_CASTS)
 WRITE_INDEX = _statement("write_index", "int int8[] " + INDEX_CASTS)
 
 
-async def write(conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes) -> None:
-    """Writes the versions in one statement.
+async def write(
+    conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes, generation: int | None = None
+) -> None:
+    """Writes the versions in one statement; `generation` is what their rows were made by, where that is not the latest.
 
     Raises psycopg.errors.UniqueViolation where a new id was taken meanwhile, SQLSTATE MC001 where a version was written
     meanwhile, and MC002 where the search parameters have changed; nothing is written then. Outside a transaction it is durable when it returns.
     """
     unknown = shapes.unknown(writes)
-    await shapes.watch(conn.execute(WRITE, parameters(tenant, writes, unknown, shapes.generation), prepare=True))
+    made_by = shapes.generation if generation is None else generation
+    await shapes.watch(conn.execute(WRITE, parameters(tenant, writes, unknown, made_by), prepare=True))
     if conn.info.transaction_status == 0:  # IDLE: committed, so the shapes are there for everybody
         shapes.ids.update(unknown)
 

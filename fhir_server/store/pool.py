@@ -100,14 +100,12 @@ class Pool:
 
     async def attempt(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Runs `work` on a connection in autocommit, again where it lost a race against another writer."""
-        for attempt in range(ATTEMPTS):
+
+        async def once() -> T:
             async with self.connection() as conn:
-                try:
-                    return await work(conn)
-                except psycopg.Error as error:
-                    _raise_unless_lost_race(error, attempt)
-            await _back_off(attempt)
-        raise AssertionError("unreachable: the last attempt raises")
+                return await work(conn)
+
+        return await again(once)
 
     async def transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Runs `work` in one transaction, all of it again where it lost a race against another writer."""
@@ -117,6 +115,17 @@ class Pool:
                 return await work(conn)
 
         return await self.attempt(whole)
+
+
+async def again(work: Callable[[], Awaitable[T]]) -> T:
+    """Runs `work`, again where it lost a race against another writer. Raises Refusal (409) where it loses too many."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return await work()
+        except psycopg.Error as error:
+            _raise_unless_lost_race(error, attempt)
+        await _back_off(attempt)
+    raise AssertionError("unreachable: the last attempt raises")
 
 
 def _raise_unless_lost_race(error: psycopg.Error, attempt: int) -> None:

@@ -17,6 +17,13 @@ FROM resource r JOIN version v ON v.pk = r.pk AND v.version = r.version
 WHERE r.tenant = $1 AND r.type = $2 AND r.id = $3
 """
 
+READ_EACH = """
+SELECT w.n, v.content, v.version, v.written, v.method::text
+FROM unnest($2::smallint[], $3::text[]) WITH ORDINALITY AS w (type, id, n)
+JOIN resource r ON r.tenant = $1 AND r.type = w.type AND r.id = w.id
+JOIN version v ON v.pk = r.pk AND v.version = r.version
+"""
+
 VREAD = """
 SELECT v.content, v.version, v.written, v.method::text
 FROM resource r JOIN version v ON v.pk = r.pk
@@ -86,6 +93,16 @@ async def read(conn: Connection, tenant: int, type_code: int, resource_id: str) 
     cursor = await conn.execute(READ, (tenant, type_code, resource_id), prepare=True, binary=True)
     row = await cursor.fetchone()
     return Version(*row) if row else None
+
+
+async def read_each(conn: Connection, tenant: int, targets: Sequence[tuple[int, str]]) -> list[Version | None]:
+    """As `read`, of many (type code, id), in their order."""
+    if len(targets) == 1:
+        return [await read(conn, tenant, *targets[0])]
+    types, ids = [code for code, _ in targets], [resource_id for _, resource_id in targets]
+    cursor = await conn.execute(READ_EACH, (tenant, types, ids), prepare=True, binary=True)
+    found = {n: Version(*row) for n, *row in await cursor.fetchall()}
+    return [found.get(n) for n in range(1, len(targets) + 1)]
 
 
 async def vread(conn: Connection, tenant: int, type_code: int, resource_id: str, version: int) -> Version | None:

@@ -30,6 +30,7 @@ from fhir_server.search.key import reference_key
 from fhir_server.settings import Settings
 from fhir_server.store.changes import Write, write
 from fhir_server.store.rows import Rows
+from fhir_server.store.shared import Shared
 from fhir_server.validation import structural_issues
 from profiles.definitions import r4
 from tests.bearing import claims
@@ -237,7 +238,7 @@ def context_of(world: World) -> Context:
     """A context whose requests see the world's transaction."""
     return Context(
         settings=Settings(), definitions=r4(), parameters=world.parameters, validate=structural_issues, pool=world.pool,
-        types=world.types, shapes=world.shapes, page_key=bytes(32), packages=Packages(Path("packages")), tenant=TENANT, base="https://hospital.example/fhir",
+        shared=Shared(world.pool, TENANT, world.shapes), types=world.types, shapes=world.shapes, page_key=bytes(32), packages=Packages(Path("packages")), tenant=TENANT, base="https://hospital.example/fhir",
         pinned=world.conn,
     )  # fmt: skip
 

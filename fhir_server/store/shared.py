@@ -1,0 +1,93 @@
+"""Reads and writes of single resources, those of all requests under way together: group commit, and reads by the dozen.
+
+https://hl7.org/fhir/R4/http.html#read, #create and #update
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from fhir_server.store.audit import Note, write_noted
+from fhir_server.store.changes import KnownShapes, Write, write
+from fhir_server.store.gather import Gather
+from fhir_server.store.pool import Connection, Pool
+from fhir_server.store.resources import Current, Version, current, read_each
+from fhir_server.store.rows import RecentRows
+
+Target = tuple[int, str]  # type code and id
+MOST_READ = 64
+MOST_WRITTEN = 32
+# Two, so that one is under way while the database makes the other durable.
+LANES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A version to be written, with what is to be known of it, and the generation that its index rows were made by."""
+
+    write: Write
+    note: Note | None
+    generation: int
+
+
+class Shared:
+    """What the requests of one process do to single resources outside of transactions; everything is in autocommit."""
+
+    def __init__(self, pool: Pool, tenant: int, shapes: KnownShapes) -> None:
+        self._pool = pool
+        self._tenant = tenant
+        self._shapes = shapes
+        self.read: Gather[Target, Version | None] = Gather(self._read, most=MOST_READ, lanes=LANES)
+        self.current: Gather[Target, Current | None] = Gather(self._current, most=MOST_READ, lanes=LANES)
+        self.write: Gather[Asked, None] = Gather(self._write, most=MOST_WRITTEN, lanes=LANES)
+        self.recent = RecentRows()
+
+    async def _read(self, targets: list[Target]) -> Sequence[Version | None]:
+        async with self._pool.connection() as conn:
+            return await read_each(conn, self._tenant, targets)
+
+    async def _current(self, targets: list[Target]) -> Sequence[Current | None]:
+        async with self._pool.connection() as conn:
+            found = await current(conn, self._tenant, list(dict.fromkeys(targets)), lock=False)
+        return [found.get(target) for target in targets]
+
+    async def _write(self, asked: list[Asked]) -> Sequence[psycopg.Error | None]:
+        """All in one statement. Where that fails one by one: who lost a race or sent what cannot be stored fails alone."""
+        # In order, so that two processes which write the same resources queue instead of waiting for each other.
+        first = {(one.write.type, one.write.id): one for one in reversed(asked) if self._is_current(one)}
+        together = [one for _, one in sorted(first.items(), key=lambda item: item[0])]
+        async with self._pool.connection() as conn:
+            failed = await self._tried(conn, together)
+            if failed is None:
+                alone = [one for one in asked if first.get((one.write.type, one.write.id)) is not one]
+            elif conn.closed or len(asked) == 1:
+                raise failed  # nobody knows what became of them
+            else:
+                alone = asked
+            outcome = {id(one): await self._tried(conn, [one]) for one in alone}
+        return [outcome.get(id(one)) for one in asked]
+
+    def _is_current(self, one: Asked) -> bool:
+        return one.generation == self._shapes.generation
+
+    async def _tried(self, conn: Connection, asked: Sequence[Asked]) -> psycopg.Error | None:
+        if not asked:
+            return None
+        writes = [one.write for one in asked]
+        notes = _notes(asked)
+        try:
+            if notes:
+                await write_noted(conn, self._tenant, writes, self._shapes, notes, asked[0].generation)
+            else:
+                await write(conn, self._tenant, writes, self._shapes, asked[0].generation)
+        except psycopg.Error as error:
+            return error
+        for one in asked:
+            if one.write.whole is not None:
+                self.recent.keep(one.write.type, one.write.id, one.write.version, one.generation, one.write.whole)
+        return None
+
+
+def _notes(asked: Iterable[Asked]) -> list[Note]:
+    return [one.note for one in asked if one.note is not None]

@@ -1,0 +1,167 @@
+"""Single changes that share a statement: https://hl7.org/fhir/R4/http.html#concurrency."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import psycopg
+
+from fhir_server.app import context_of, pool_of
+from fhir_server.context import Context
+from fhir_server.interactions.change import Change
+from fhir_server.interactions.conditional import find
+from fhir_server.interactions.write import change
+from fhir_server.search.index import extract, shape_of
+from fhir_server.search.key import reference_key
+from fhir_server.settings import Settings
+from fhir_server.store.changes import Write
+from fhir_server.store.rows import RecentRows, Rows
+from fhir_server.store.shared import Asked, Shared
+
+Story = Callable[[Context], Awaitable[None]]
+
+
+def run(url: str, story: Story) -> None:
+    """The story with the context of a server of its own, without its background work."""
+
+    async def told() -> None:
+        settings = Settings(database_url=url)
+        pool = pool_of(settings)
+        await pool.open()
+        try:
+            await story(await context_of(settings, pool))
+        finally:
+            await pool.close()
+
+    asyncio.run(told())
+
+
+def patient(name: str, family: str = "Quill") -> Change:
+    return Change("Patient", name, {"resourceType": "Patient", "id": name, "name": [{"family": family}]})
+
+
+async def rows(context: Context, statement: str) -> list[tuple[Any, ...]]:
+    async with context.connection() as conn:
+        return await (await conn.execute(statement)).fetchall()
+
+
+async def named(context: Context, family: str) -> list[str]:
+    return sorted(await context.attempt(lambda inner: find(inner, "Patient", [("family", family)], 100)))
+
+
+def asked(context: Context, name: str, version: int = 1, generation: int = 0) -> Asked:
+    """A version as an interaction would plan it."""
+    content = patient(name).resource
+    assert content is not None
+    made = extract(content, context.parameters, context.tenant)
+    code = context.type_code("Patient")
+    step = Write(
+        0, code, name, reference_key(context.tenant, f"Patient/{name}"), version, NOW, "U", b"{}",
+        shape_of(context.tenant, "Patient", made), made, whole=made,
+    )  # fmt: skip
+    return Asked(step, None, generation)
+
+
+NOW = "2026-01-01T00:00:00Z"  # as PostgreSQL reads it
+
+
+def test_changes_of_many_requests_share_transactions(database_url: str):
+    async def story(context: Context) -> None:
+        await asyncio.gather(*(change(context, patient(f"p{n}")) for n in range(40)))
+        ((versions, transactions),) = await rows(context, "SELECT count(*), count(DISTINCT xmin::text) FROM version")
+        assert versions == 40
+        assert transactions < 10
+        assert await named(context, "Quill") == sorted(f"p{n}" for n in range(40))
+
+    run(database_url, story)
+
+
+def test_every_update_of_one_resource_has_its_own_version(database_url: str):
+    async def story(context: Context) -> None:
+        await change(context, patient("one", "Before"))
+        stored = await asyncio.gather(*(change(context, patient("one", f"Name{n}")) for n in range(6)))
+        assert sorted(one.version for one in stored) == [2, 3, 4, 5, 6, 7]
+        last = next(one for one in stored if one.version == 7)
+        found = [n for n in range(6) if await named(context, f"Name{n}")]
+        assert [f"Name{n}".encode() in (last.content or b"") for n in found] == [True]
+        assert await named(context, "Before") == []
+
+    run(database_url, story)
+
+
+def test_who_cannot_be_stored_fails_alone(database_url: str):
+    async def story(context: Context) -> None:
+        await context.shared.write(asked(context, "taken"))
+        answers = await asyncio.gather(
+            *(context.shared.write(asked(context, name)) for name in ("a", "taken", "b")),
+            context.shared.write(asked(context, "c", generation=7)),
+            return_exceptions=True,
+        )
+        told = [one.sqlstate if isinstance(one, psycopg.Error) else one for one in answers]
+        assert told == [None, "23505", None, "MC002"]
+        assert await named(context, "Quill") == ["a", "b", "taken"]
+
+    run(database_url, story)
+
+
+def test_what_was_just_written_is_followed_without_reading_it_through(database_url: str):
+    async def story(context: Context) -> None:
+        await change(context, patient("one", "Before"))
+        code = context.type_code("Patient")
+        held = context.shared.recent.take(code, "one", 1, 0)
+        assert held is not None
+        assert len(held) > 2
+        context.shared.recent.keep(code, "one", 1, 0, held)
+        await change(context, patient("one", "After"))
+        assert (await named(context, "Before"), await named(context, "After")) == ([], ["one"])
+        await change(context, Change("Patient", "one"))
+        left = " UNION ALL ".join(f"SELECT pk FROM index_{kind}" for kind in ("token", "string", "text", "date"))
+        assert await rows(context, left) == []
+
+    run(database_url, story)
+
+
+def test_reads_of_many_requests_each_find_their_own(database_url: str):
+    async def story(context: Context) -> None:
+        await asyncio.gather(*(change(context, patient(f"p{n}", f"Name{n}")) for n in range(10)))
+        await change(context, Change("Patient", "p3"))
+        code = context.type_code("Patient")
+        names = ["p1", "p2", "none", "p3", "p1", "p9", 'p"{},\\']
+        found = await asyncio.gather(*(context.read(code, name) for name in names))
+        assert [one.content is not None if one else None for one in found] == [
+            True, True, None, False, True, True, None,
+        ]  # fmt: skip
+        for name, one in zip(names, found, strict=True):
+            assert one is None or one.content is None or f'"{name}"'.encode() in one.content
+
+    run(database_url, story)
+
+
+def test_a_lost_connection_is_told_to_all_who_shared_it(database_url: str):
+    async def story(context: Context) -> None:
+        shared = Shared(context.pool, context.tenant, context.shapes)
+        async with context.connection() as conn:
+            ((own,),) = await (await conn.execute("SELECT pg_backend_pid()")).fetchall()
+            await conn.execute("RESET ROLE")
+            await conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> $1", (own,))
+        writing = (shared.write(asked(context, name)) for name in ("a", "b"))
+        answers = await asyncio.gather(*writing, return_exceptions=True)
+        stored = await named(context, "Quill")
+        told = [name for name, one in zip(("a", "b"), answers, strict=True) if one is None]
+        assert told == stored
+
+    run(database_url, story)
+
+
+def test_recent_rows_are_bounded_and_those_of_one_version():
+    recent = RecentRows(most=5)
+    for n in range(4):
+        recent.keep(1, f"r{n}", 1, 0, Rows(tokens={1, 2}))
+    assert recent.take(1, "r1", 1, 0) is None
+    assert recent.take(1, "r3", 2, 0) is None
+    assert recent.take(1, "r3", 1, 1) is None
+    assert recent.take(1, "r3", 1, 0) == Rows(tokens={1, 2})
+    assert recent.take(1, "r3", 1, 0) is None
+    for n in range(4, 9):
+        recent.keep(1, f"r{n}", 1, 0, Rows(tokens={1, 2}))
+    assert [n for n in range(9) if recent.take(1, f"r{n}", 1, 0)] == [7, 8]
