@@ -140,11 +140,11 @@ async def _check_after(context: Context, changes: Sequence[Change], stored: Sequ
     if rights is None:
         return list(stored)
     search = context.search(context.conn)
-    told = []
+    told, written = [], {f"{one.type}/{one.id}" for one in stored if one.content is not None}
     for change, one in zip(changes, stored, strict=True):
         if one.content is not None and not change.deletes:
             with placed_at(change.place):
-                await check_after(rights, search, change.letter, one.type, one.content)
+                await check_after(rights, search, change.letter, one.type, one.content, written)
             seen = await may_see(rights, search, one.type, one.content)
             told.append(replace(one, shown=seen, content=shown(rights, one.content)))
         else:
