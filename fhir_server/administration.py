@@ -3,7 +3,7 @@
 https://www.rfc-editor.org/rfc/rfc7591 and docs/smart.md
 """
 
-# ruff: noqa: PLC0415 (a command that imports only what it needs starts in half the time)
+# ruff: noqa: PLC0415 - a command that imports only what it needs starts in half the time
 
 import asyncio
 import contextlib
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fhir_server.settings import Settings
     from smart_auth.account import Account, Accounts
     from smart_auth.client import Status
+    from smart_auth.event import Kind
     from smart_auth.grant import Grants
     from smart_auth.store import Database
 
@@ -72,6 +73,7 @@ def client_add(
         except OAuthError as error:
             _fail(error.description)
         client, secret = Clients(database).add(replace(asked, trusted=trusted))
+        _note(settings, database, "register", f"client add {client.id}")
     told = metadata_of(client) | ({"client_secret": secret} if secret else {})
     print(json.dumps(told, ensure_ascii=False, indent=2))
 
@@ -130,12 +132,25 @@ def client_disable(id_: Id) -> None:
     _set_status(id_, "disabled")
 
 
+@client_app.command("remove")
+def client_remove(id_: Id) -> None:
+    """Remove an app for good, with all that it holds; it has to register anew."""
+    from smart_auth.client import Clients
+
+    with _database() as (settings, database):
+        if not Clients(database, _grants(settings, database)).remove(id_):
+            _fail(f"there is no client {id_}")
+        _note(settings, database, "register", f"client remove {id_}")
+    print(f"{id_} is removed")
+
+
 def _set_status(id_: str, status: "Status") -> None:
     from smart_auth.client import Clients
 
     with _database() as (settings, database):
         if not Clients(database, _grants(settings, database)).set_status(id_, status):
             _fail(f"there is no client {id_}")
+        _note(settings, database, "register", f"client {'approve' if status == 'active' else 'disable'} {id_}")
     print(f"{id_} is {status}")
 
 
@@ -148,7 +163,9 @@ def keys_rotate() -> None:
     with _database() as (settings, database):
         keys = signing_keys(database, key_of(settings))
         keys.signing()
-        print(f"tokens are signed with {keys.rotate()} from now on")
+        made = keys.rotate()
+        _note(settings, database, "keys", f"keys rotate {made}")
+    print(f"tokens are signed with {made} from now on")
 
 
 @account_app.command("add")
@@ -158,34 +175,61 @@ def account_add(
     role: Annotated[list[str], typer.Option(help="A role, such as practitioner; more than once for several.")],
     fhir_user: Annotated[str, typer.Option(help="The person's resource, as in Practitioner/1; empty: none.")] = "",
 ) -> None:
-    """Make an account; prints its password, which is shown this once."""
-    from smart_auth.account import PERSON, ROLES
+    """Make an account; prints its password, shown this once and replaced by the person at the first sign-in."""
     from smart_auth.first_start import Binding, make_accounts
     from smart_auth.mail import email_address
 
     address = email_address(email)
     if address is None:
         _fail(f"{email} is no e-mail address")
-    if unknown := sorted(set(role) - set(ROLES)):
+    _check_person(role, fhir_user)
+    with _database() as (settings, database):
+        accounts = _accounts(settings, database)
+        made = make_accounts(accounts, [Binding(address, name, tuple(role), fhir_user or None)], given="administrator")
+        if not made:
+            _fail(f"{address} has an account already")
+        _note(settings, database, "account", f"account add {_known(accounts, address).id} as {', '.join(role)}")
+    print(f"{made[0].email}  {made[0].password}")
+
+
+def _check_person(roles: list[str], fhir_user: str) -> None:
+    from smart_auth.account import PERSON, ROLES
+
+    if unknown := sorted(set(roles) - set(ROLES)):
         _fail(f"{unknown[0]} is no role; roles are {', '.join(ROLES)}")
     if fhir_user and not PERSON.fullmatch(fhir_user):
         _fail(f"{fhir_user} is no Patient, Practitioner, PractitionerRole, RelatedPerson or Person")
-    with _accounts() as accounts:
-        made = make_accounts(accounts, [Binding(address, name, tuple(role), fhir_user or None)])
-    if not made:
-        _fail(f"{address} has an account already")
-    print(f"{made[0].email}  {made[0].password}")
+
+
+@account_app.command("bind")
+def account_bind(
+    email: Email,
+    role: Annotated[list[str], typer.Option(help="All roles from now on, each by an option of its own.")],
+    fhir_user: Annotated[str, typer.Option(help="The person's resource, as in Practitioner/1; empty: none.")] = "",
+) -> None:
+    """Give an account other roles and another person; its next tokens have them, its sessions go on."""
+    _check_person(role, fhir_user)
+    with _database() as (settings, database):
+        accounts = _accounts(settings, database)
+        account = _known(accounts, email)
+        accounts.bind(account, fhir_user or None, role)
+        _note(
+            settings, database, "account", f"account bind {account.id} to {fhir_user or 'nobody'} as {', '.join(role)}"
+        )
+    print(f"{account.email} is {fhir_user or 'nobody of the store'} as {', '.join(role)}")
 
 
 @account_app.command("password")
 def account_password(email: Email) -> None:
-    """Give an account a new random password, shown this once; its sessions end."""
+    """Give an account a new random password, shown this once and replaced at the next sign-in; its sessions end."""
     from smart_auth.first_start import new_password
 
-    with _accounts() as accounts:
-        account, password = _known(accounts, email), new_password()
-        accounts.set_password(account, password)
+    with _database() as (settings, database):
+        accounts, password = _accounts(settings, database), new_password()
+        account = _known(accounts, email)
+        accounts.set_password(account, password, "administrator")
         accounts.sessions.end_others(account.id)
+        _note(settings, database, "account", f"account password {account.id}")
     print(f"{account.email}  {password}")
 
 
@@ -200,24 +244,28 @@ def account_token(
     """
     from fhir_server.smart import configuration_of, key_of
     from profiles.definitions import r4
-    from smart_auth.pages.site import accounts_of
+    from smart_auth.grant import Grants
     from smart_auth.server import signing_keys
     from smart_auth.terminal import terminal_token
 
     with _database() as (settings, database):
-        key = key_of(settings)
-        account = _known(accounts_of(database, key, _grants(settings, database)), email)
+        key, account = key_of(settings), _known(_accounts(settings, database), email)
         if account.disabled:
             _fail(f"{account.email} is disabled")
-        facts = configuration_of(settings, database.tenant, r4().resource_types)
-        print(terminal_token(account, scope, facts, signing_keys(database, key)))
+        grants = Grants(database, configuration_of(settings, database.tenant, r4().resource_types))
+        try:
+            token = terminal_token(account, scope, grants, signing_keys(database, key))
+        except PermissionError as error:
+            _fail(str(error))
+        _note(settings, database, "token", f"account token {account.id} for {scope}"[:500])
+    print(token)
 
 
 @account_app.command("list")
 def account_list() -> None:
     """List the accounts: address, state, roles, the person's resource, name."""
-    with _accounts() as accounts:
-        for one in accounts.all():
+    with _database() as (settings, database):
+        for one in _accounts(settings, database).all():
             state = "disabled" if one.disabled else "active"
             print(f"{one.email}\t{state}\t{', '.join(one.roles)}\t{one.fhir_user or '-'}\t{one.name}")
 
@@ -225,19 +273,22 @@ def account_list() -> None:
 @account_app.command("disable")
 def account_disable(email: Email) -> None:
     """Close an account; its sessions, and within a second what apps hold of it, are no longer good."""
-    with _accounts() as accounts:
-        account = _known(accounts, email)
-        accounts.disable(account)
-    print(f"{account.email} is disabled")
+    print(f"{_disable(email, disabled=True)} is disabled")
 
 
 @account_app.command("enable")
 def account_enable(email: Email) -> None:
     """Open an account again that was closed."""
-    with _accounts() as accounts:
+    print(f"{_disable(email, disabled=False)} is active")
+
+
+def _disable(email: str, *, disabled: bool) -> str:
+    with _database() as (settings, database):
+        accounts = _accounts(settings, database)
         account = _known(accounts, email)
-        accounts.disable(account, disabled=False)
-    print(f"{account.email} is active")
+        accounts.disable(account, disabled=disabled)
+        _note(settings, database, "account", f"account {'disable' if disabled else 'enable'} {account.id}")
+    return account.email
 
 
 def _known(accounts: "Accounts", email: str) -> "Account":
@@ -247,13 +298,22 @@ def _known(accounts: "Accounts", email: str) -> "Account":
     return account
 
 
-@contextlib.contextmanager
-def _accounts() -> "Iterator[Accounts]":
+def _accounts(settings: "Settings", database: "Database") -> "Accounts":
     from fhir_server.smart import key_of
     from smart_auth.pages.site import accounts_of
 
-    with _database() as (settings, database):
-        yield accounts_of(database, key_of(settings), _grants(settings, database))
+    return accounts_of(database, key_of(settings), _grants(settings, database))
+
+
+def _note(settings: "Settings", database: "Database", kind: "Kind", done: str) -> None:
+    """Puts a command on the audit trail, once it is done; what it changed is named by its id."""
+    from fhir_server.outcome import Refusal
+    from fhir_server.terminal import Terminal
+
+    try:
+        Terminal(settings, database.tenant).note(kind, f"mediconnect {done}")
+    except Refusal as error:
+        _fail(f"this is done, and could not be put on the audit trail: {error.issues[0].diagnostics}")
 
 
 def _grants(settings: "Settings", database: "Database") -> "Grants":

@@ -3,7 +3,7 @@
 https://typer.tiangolo.com/tutorial/commands/
 """
 
-# ruff: noqa: PLC0415 (a command that imports only what it needs starts in half the time)
+# ruff: noqa: PLC0415 - a command that imports only what it needs starts in half the time
 
 import asyncio
 import contextlib
@@ -322,7 +322,7 @@ def policy_set(
 
     try:
         text = path.read_text(encoding="utf-8")
-        _on_database(lambda conn: store(conn, 1, role, text))
+        _on_database(lambda conn: _policy_changed(conn, store(conn, 1, role, text), f"policy set {role}"))
     except (UnusablePolicy, Refusal, OSError) as error:
         print(f"mediconnect: {error}", file=sys.stderr)
         raise typer.Exit(1) from error
@@ -334,8 +334,18 @@ def policy_reset(role: Annotated[str, typer.Argument(help="The role, such as fro
     """Restore the default policy of a role."""
     from fhir_server.access.policy import reset
 
-    _on_database(lambda conn: reset(conn, 1, role))
+    _on_database(lambda conn: _policy_changed(conn, reset(conn, 1, role), f"policy reset {role}"))
     print(f"the policy of {role} is the default")
+
+
+async def _policy_changed(conn: "Connection", work: "Awaitable[None]", done: str) -> None:
+    """Changes a policy and says so on the audit trail: both, or neither."""
+    from fhir_server.settings import Settings
+    from fhir_server.terminal import Terminal
+
+    async with conn.transaction():
+        await work
+        await Terminal(Settings(), 1).keep(conn, "policy", f"mediconnect {done}")
 
 
 def _on_database(work: "Callable[[Connection], Awaitable[T]]") -> "T":

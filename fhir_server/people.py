@@ -54,7 +54,15 @@ class StoredPeople:
         return self._wait(self._patients(fhir_user, roles, [("name", word) for word in words.split()[:10]]))
 
     def may_open(self, fhir_user: str, roles: Sequence[str], patient: str) -> bool:
-        return bool(self._wait(self._patients(fhir_user, roles, [("_id", patient)])))
+        # Compared once more: to a search "a,b" is either of two.
+        return patient in {one.id for one in self._wait(self._patients(fhir_user, roles, [("_id", patient)]))}
+
+    def patient_of(self, encounter: str) -> str | None:
+        return self._wait(self._patient_of(encounter))
+
+    def may_open_encounter(self, fhir_user: str, roles: Sequence[str], patient: str, encounter: str) -> bool:
+        found = self._wait(self._encounters(fhir_user, roles, patient, [("_id", encounter)]))
+        return encounter in {one.id for one in found}
 
     def encounters_for(self, fhir_user: str, roles: Sequence[str], patient: str) -> list[EncounterChoice]:
         return self._wait(self._encounters(fhir_user, roles, patient))
@@ -109,11 +117,21 @@ class StoredPeople:
                 return [*_ids(links), *(id_ for ids in behind for id_ in ids)]
         return []
 
-    async def _encounters(self, fhir_user: str, roles: Sequence[str], patient: str) -> list[EncounterChoice]:
+    async def _patient_of(self, encounter: str) -> str | None:
+        resource = await self._read(f"Encounter/{encounter}")
+        reference = str((resource or {}).get("subject", {}).get("reference", ""))
+        patient = reference.removeprefix(f"{self.context.base}/").partition("/_history/")[0]
+        return next(iter(_ids([patient])), None) if await self._read(patient) is not None else None
+
+    async def _encounters(
+        self, fhir_user: str, roles: Sequence[str], patient: str, criteria: Sequence[tuple[str, str]] = ()
+    ) -> list[EncounterChoice]:
         if not await self._patients(fhir_user, roles, [("_id", patient)]):
             return []
         rights = self._rights(fhir_user, roles, patient)
-        found = await self._search("Encounter", rights, [("patient", f"Patient/{patient}"), ("_sort", "-date")])
+        found = await self._search(
+            "Encounter", rights, [*criteria, ("patient", f"Patient/{patient}"), ("_sort", "-date")]
+        )
         return [EncounterChoice(one["id"], kind_of(one), period_of(one)) for one in found]
 
     async def _search(self, kind: str, rights: Rights, pairs: list[tuple[str, str]]) -> list[Resource]:

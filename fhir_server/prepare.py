@@ -32,8 +32,7 @@ async def prepare(settings: Settings, url: str, report: Report) -> bool:
     report(f"migrations: applied {', '.join(applied)}" if applied else "migrations: up to date")
     if not settings.demo:
         return False
-    # Imported here alone: a server that is asked for no demonstration does not pay for the loaders.
-    from loaders.first_start import furnish  # noqa: PLC0415
+    from loaders.first_start import furnish  # noqa: PLC0415 - who wants no demonstration does not pay for the loaders
 
     return await furnish(settings.model_copy(update={"database_url": url}), report)
 
@@ -45,8 +44,7 @@ def accounts(settings: Settings, report: Report, *, is_furnished: bool) -> list[
     """
     if settings.security == "open":
         return ["OPEN: whoever reaches this port may read and write everything (MEDICONNECT_SECURITY=open)"]
-    # Imported here alone: an open server needs none of it.
-    from fhir_server.first_accounts import first_accounts  # noqa: PLC0415
+    from fhir_server.first_accounts import first_accounts  # noqa: PLC0415 - an open server needs none of it
 
     report("accounts: looking")
     wanted = _demonstration(settings) if is_furnished else None
@@ -56,7 +54,7 @@ def accounts(settings: Settings, report: Report, *, is_furnished: bool) -> list[
 
 
 def _demonstration(settings: Settings) -> "Iterator[Binding]":
-    from loaders.demonstration.account import bindings  # noqa: PLC0415
-    from loaders.first_start import SEED  # noqa: PLC0415
+    from loaders.demonstration.account import bindings  # noqa: PLC0415 - the loaders are for demonstrations alone
+    from loaders.first_start import SEED  # noqa: PLC0415 - likewise
 
     return bindings(settings.demo_patients, SEED)

@@ -24,7 +24,7 @@ from fhir_server.store.lock import CannotStart
 APPLICATION = "fhir_server.app:create_app"
 SPARE_CONNECTIONS = 20
 # The addresses that mean "every interface", with one on which this machine reaches itself.
-LOCAL = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 (shown, not chosen)
+LOCAL = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 - shown, not chosen
 
 
 class PortUnavailable(CannotStart):
@@ -129,9 +129,8 @@ def _serve(settings: Settings, application: str) -> int:
             steps.report("database: starting PostgreSQL")
             embedded.lock.take(_origin(Settings()))
             embedded.launch()
-        # Imported while PostgreSQL starts: half a second that would be lost before or after.
-        from fhir_server.listen import listen  # noqa: PLC0415
-        from fhir_server.prepare import accounts, prepare  # noqa: PLC0415
+        from fhir_server.listen import listen  # noqa: PLC0415 - while PostgreSQL starts: half a second, else lost
+        from fhir_server.prepare import accounts, prepare  # noqa: PLC0415 - likewise
 
         if embedded:
             os.environ["MEDICONNECT_DATABASE_URL"] = embedded.wait()

@@ -44,11 +44,20 @@ class Settings(BaseSettings):
         "approval", description="Whether apps may register themselves, and whether an administrator has to agree."
     )
     audit: bool = Field(True, description="Whether an audit trail is kept where callers are known.")
+    audit_patients: int = Field(
+        100,
+        ge=1,
+        le=1000,
+        description="Most patients found by a search that get an audit event each; of more, one names all.",
+    )
     exchange_partners: str = Field(
         "", description="Clients bound by patients' consents, as `client:TREAT+HPAYMT other`."
     )
     consent_default: Literal["deny", "permit"] = Field(
         "deny", description="What exchange partners may see of patients without a consent."
+    )
+    max_consents: int = Field(
+        5000, ge=1, le=20_000, description="Most active consents that a search of an exchange partner is held against."
     )
     rate_limit: str = Field("12000/minute", description="Most requests of one client and person; empty: any number.")
     rate_limit_denied: str = Field("120/minute", description="Most requests of one address without a good token.")
@@ -175,7 +184,7 @@ def _pairs(text: str) -> list[tuple[str, str]]:
 
 def _check_types(names: Iterable[str]) -> None:
     for name in names:
-        from profiles.definitions import r4  # noqa: PLC0415 (only who sets this waits for the definitions)
+        from profiles.definitions import r4  # noqa: PLC0415 - only who sets this waits for the definitions
 
         if not r4().is_resource(name):
             raise ValueError(f"{name[:80]} is no R4 resource type")

@@ -65,7 +65,7 @@ class Database:
         """Stores the units in one transaction; what fails as a whole leaves no record and is a failure of every part."""
         try:
             outcomes = await self._context.transact(lambda inner: self._store(inner, units))
-        except Exception as error:  # noqa: BLE001 (told in the report; a lost database is raised as Interrupted)
+        except Exception as error:  # noqa: BLE001 - told in the report; a lost database is raised as Interrupted
             refusal = _told(error)
             return [outcome_of(unit, {p.ordinal: refusal for p in unit.parts}, durable=False) for unit in units]
         self.copy.committed(self._context.shapes)
@@ -151,7 +151,7 @@ async def _refusal_of(context: Context, work: Awaitable[object]) -> Refusal | No
     try:
         async with context.conn.transaction():
             await work
-    except Exception as error:  # noqa: BLE001 (told in the report)
+    except Exception as error:  # noqa: BLE001 - told in the report
         _raise_unless_local(error)
         return refusal_of(error)
     return None

@@ -49,7 +49,7 @@ async def _is_wanted(pool: Pool) -> bool:
 
 
 async def _furnish(settings: Settings, pool: Pool, report: Callable[[str], None]) -> None:
-    from loaders.demo import fill  # noqa: PLC0415 (every later start does without it)
+    from loaders.demo import fill  # noqa: PLC0415 - every later start does without it
 
     await _record(pool, "begun")
     context = await context_of(settings, pool)

@@ -135,7 +135,7 @@ async def opened_context(settings: Settings, level: str = "") -> AsyncIterator[C
 def validator(context: Context, level: str) -> Validator:
     """The validator of a level: that of the settings where it is empty; who loads may choose a lower one."""
     if level == NONE:
-        return lambda resource: ()  # noqa: ARG005 (the Protocol names it)
+        return lambda resource: ()  # noqa: ARG005 - the Protocol names it
     asked = next((one for one in LEVELS if one == level), None)
     return Validation(context.settings, context.packages, asked, relax=True)
 

@@ -51,7 +51,7 @@ def _has_extension(value: Any) -> bool:
         if "extension" in value or "modifierExtension" in value:
             return True
         value = value.values()
-    for one in value:  # noqa: SIM110 (any() takes twice as long, and this is asked of every object of every resource)
+    for one in value:  # noqa: SIM110 - any() takes twice as long, and this is asked of every object of every resource
         if type(one) in _CONTAINERS and _has_extension(one):
             return True
     return False

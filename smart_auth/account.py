@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from smart_auth.browser import session_cookie
 from smart_auth.cipher import digest
@@ -26,27 +27,35 @@ ROLES = (
     "auditor",
     "super-administrator",
 )
+ADMINISTRATORS = frozenset(("administrator", "super-administrator"))
 PERSON = re.compile(r"(Patient|Practitioner|PractitionerRole|RelatedPerson|Person)/[A-Za-z0-9.-]{1,64}")
+Given = Literal["start", "administrator"]
 DEVICES = 20  # known browsers of one account
 
 # One statement each, for a statement is never put together from parts.
 BY_ID = """
-SELECT id, tenant, email, name, fhir_user, roles, password, totp_secret IS NOT NULL AS has_totp, disabled IS NOT NULL AS disabled
+SELECT id, tenant, email, name, fhir_user, roles, password, password_given,
+       totp_secret IS NOT NULL AS has_totp, disabled IS NOT NULL AS disabled
 FROM account WHERE tenant = %(tenant)s AND id = %(id)s
 """
 BY_EMAIL = """
-SELECT id, tenant, email, name, fhir_user, roles, password, totp_secret IS NOT NULL AS has_totp, disabled IS NOT NULL AS disabled
+SELECT id, tenant, email, name, fhir_user, roles, password, password_given,
+       totp_secret IS NOT NULL AS has_totp, disabled IS NOT NULL AS disabled
 FROM account WHERE tenant = %(tenant)s AND email = %(email)s
 """
 ALL = """
-SELECT id, tenant, email, name, fhir_user, roles, password, totp_secret IS NOT NULL AS has_totp, disabled IS NOT NULL AS disabled
+SELECT id, tenant, email, name, fhir_user, roles, password, password_given,
+       totp_secret IS NOT NULL AS has_totp, disabled IS NOT NULL AS disabled
 FROM account WHERE tenant = %(tenant)s ORDER BY created, id LIMIT 1000
 """
 CREATE = """
-INSERT INTO account (tenant, id, email, name, fhir_user, roles, password)
-VALUES (%(tenant)s, %(id)s, %(email)s, %(name)s, %(fhir_user)s, %(roles)s, %(password)s) ON CONFLICT (tenant, email) DO NOTHING
+INSERT INTO account (tenant, id, email, name, fhir_user, roles, password, password_given)
+VALUES (%(tenant)s, %(id)s, %(email)s, %(name)s, %(fhir_user)s, %(roles)s, %(password)s, %(given)s)
+ON CONFLICT (tenant, email) DO NOTHING
 """
-SET_PASSWORD = "UPDATE account SET password = %(password)s WHERE tenant = %(tenant)s AND id = %(id)s"
+SET_PASSWORD = """
+UPDATE account SET password = %(password)s, password_given = %(given)s WHERE tenant = %(tenant)s AND id = %(id)s
+"""
 SET_NAME = "UPDATE account SET name = %(name)s WHERE tenant = %(tenant)s AND id = %(id)s"
 SET_EMAIL = """
 UPDATE account SET email = %(email)s WHERE tenant = %(tenant)s AND id = %(id)s
@@ -91,7 +100,10 @@ class Visitor:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One who may sign in; `fhir_user` is relative, as in "Patient/1", or None for somebody without a resource."""
+    """One who may sign in; `fhir_user` is relative, as in "Patient/1", or None for somebody without a resource.
+
+    `password_given`: who has chosen the password, where that was not the person.
+    """
 
     id: str
     tenant: int
@@ -102,11 +114,17 @@ class Account:
     has_password: bool
     has_totp: bool
     disabled: bool
+    password_given: Given | None = None
 
     @property
     def is_staff(self) -> bool:
         """Whether the person works here, so that the patient is somebody else."""
         return bool(set(self.roles) - {"patient", "related-person"})
+
+    @property
+    def is_administrator(self) -> bool:
+        """Whether the person decides which apps are let in."""
+        return not ADMINISTRATORS.isdisjoint(self.roles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +136,21 @@ class Accounts:
     attempts: Attempts
 
     def create(
-        self, email: str, name: str, roles: Sequence[str], fhir_user: str | None = None, hashed: str | None = None
+        self,
+        email: str,
+        name: str,
+        roles: Sequence[str],
+        fhir_user: str | None = None,
+        hashed: str | None = None,
+        given: Given | None = None,
     ) -> Account:
         """A new account; `email` in the form of mail.email_address, `hashed` of password.hash_password, or None where the
-        person signs in another way. Raises EmailTaken, ValueError.
+        person signs in another way; `given` says who has chosen that password for the person. Raises EmailTaken, ValueError.
         """
-        if not roles or not set(roles) <= set(ROLES):
-            raise ValueError(f"roles are of {', '.join(ROLES)}")
-        if fhir_user is not None and not PERSON.fullmatch(fhir_user):
-            raise ValueError(f"{fhir_user} is no reference to a person")
+        _check_binding(fhir_user, roles)
         id_ = uuid.uuid4().hex
         values = {"id": id_, "email": email, "name": name[:200], "fhir_user": fhir_user, "roles": list(roles)}
-        if not self.database.run(CREATE, {**values, "password": hashed}):
+        if not self.database.run(CREATE, {**values, "password": hashed, "given": given}):
             raise EmailTaken
         made = self.by_id(id_)
         assert made is not None, "made just now"
@@ -157,7 +178,7 @@ class Accounts:
         if row is None or account is None or not fits or account.disabled:
             raise SignInRefused
         if is_outdated(row["password"]):
-            self.set_password(account, password)
+            self.set_password(account, password, account.password_given)
         return account
 
     def check_password(self, account: Account, password: str, visitor: Visitor) -> bool:
@@ -186,9 +207,14 @@ class Accounts:
             self.sessions.end(before.account, before.id)
         return self.sessions.start(account.id, factors, visitor.agent, visitor.network)[1]
 
-    def set_password(self, account: Account, password: str) -> None:
-        """Sets the password, checked before with password.check_password. Raises Busy."""
-        self.database.run(SET_PASSWORD, {"id": account.id, "password": hash_password(password)})
+    def is_password(self, account: Account, password: str) -> bool:
+        """Whether this is the password, asked on behalf of one who has proved all there is to prove. Raises Busy."""
+        row = self.database.one(BY_ID, {"id": account.id})
+        return row is not None and verify_password(row["password"], password)
+
+    def set_password(self, account: Account, password: str, given: Given | None = None) -> None:
+        """Sets the password, checked before with password.check_password; `given`: by whom for the person. Raises Busy."""
+        self.database.run(SET_PASSWORD, {"id": account.id, "password": hash_password(password), "given": given})
 
     def set_name(self, account: Account, name: str) -> None:
         self.database.run(SET_NAME, {"id": account.id, "name": name})
@@ -199,7 +225,8 @@ class Accounts:
             raise EmailTaken
 
     def bind(self, account: Account, fhir_user: str | None, roles: Sequence[str]) -> None:
-        """Binds the account to a person of the FHIR store and gives it roles."""
+        """Binds the account to a person of the FHIR store and gives it roles. Raises ValueError."""
+        _check_binding(fhir_user, roles)
         self.database.run(BIND, {"id": account.id, "fhir_user": fhir_user, "roles": list(roles)})
 
     def disable(self, account: Account, *, disabled: bool = True) -> None:
@@ -222,12 +249,12 @@ class Accounts:
         """Who is signed in with these cookies."""
         session = self.sessions.by_cookie(session_cookie(cookies))
         account = self.by_id(session.account) if session else None
-        return _signed_in(account, session.id, session.proved.timestamp()) if session and account else None
+        return signed_in(account, session.id, session.proved.timestamp()) if session and account else None
 
     def by_account(self, account: str) -> SignedIn | None:
         """The person of an account as it is now, or None where it is gone or disabled."""
         found = self.by_id(account)
-        return _signed_in(found, "", 0.0) if found and not found.disabled else None
+        return signed_in(found) if found and not found.disabled else None
 
     def is_alive(self, session: str) -> bool:
         """Whether a session has neither ended nor expired."""
@@ -251,8 +278,17 @@ def _account(row: Row | None) -> Account | None:
         has_password=row["password"] is not None,
         has_totp=row["has_totp"],
         disabled=row["disabled"],
+        password_given=row["password_given"],
     )
 
 
-def _signed_in(account: Account, session: str, authenticated: float) -> SignedIn:
+def signed_in(account: Account, session: str = "", authenticated: float = 0.0) -> SignedIn:
+    """The person of an account as the protocol core knows them, in a session or without."""
     return SignedIn(account.id, account.name, account.email, account.fhir_user, account.roles, session, authenticated)
+
+
+def _check_binding(fhir_user: str | None, roles: Sequence[str]) -> None:
+    if not roles or not set(roles) <= set(ROLES):
+        raise ValueError(f"roles are of {', '.join(ROLES)}")
+    if fhir_user is not None and not PERSON.fullmatch(fhir_user):
+        raise ValueError(f"{fhir_user} is no reference to a person")

@@ -19,6 +19,7 @@ class Pending:
     """An authorization request that was found good. `id` is the secret in the address of the pages.
 
     `scopes` are what the client may be granted of what it asks for; `patient` is the id of the patient, once there is one.
+    `network` is the address that it is looked at from just now.
     """
 
     id: str
@@ -26,6 +27,7 @@ class Pending:
     scopes: Scopes
     redirect_uri: str
     patient: str | None
+    network: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Authorizations(Protocol):
         may be redirected, and authorize.Returned where the client is to be told by a redirect what is wrong.
         """
 
-    def pending(self, id_: str, browser: bytes) -> Pending | None:
+    def pending(self, id_: str, browser: bytes, network: str) -> Pending | None:
         """The request, for the browser that began it (browser.Browser.hash); None where it is over or another's."""
 
     def next(self, pending: Pending, person: SignedIn | None) -> str:
@@ -72,7 +74,7 @@ class Authorizations(Protocol):
     def launch(self, launch: Launch) -> tuple[str, str]:
         """Starts an app for what is open: the launch id, and the address to send the browser to. Raises OAuthError.
 
-        That the patient may be opened is for the caller to know.
+        That patient and encounter belong together and may be opened is for the caller to know (launch.with_patient).
         """
 
     def apps_of(self, account: str) -> Sequence[ConnectedApp]:

@@ -154,6 +154,19 @@ class Clients:
                 self._grants.end_client(connection, id_)
         return found > 0
 
+    def remove(self, id_: str) -> bool:
+        """Removes a client and all that it holds, which is no longer good. False: there is none."""
+        with self._database.transaction() as connection:
+            if self._grants:
+                self._grants.end_client(connection, id_)
+            found = run(
+                connection,
+                self._database.tenant,
+                "DELETE FROM oauth_client WHERE tenant = %(tenant)s AND id = %(id)s",
+                {"id": id_},
+            )
+        return found > 0
+
     def pending(self) -> int:
         """How many clients wait for approval."""
         row = self._database.one(

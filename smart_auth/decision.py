@@ -46,17 +46,17 @@ class Decisions:
     def begin(self, query: bytes, browser: bytes | None) -> str:
         return self.requests.keep(self.authorize.request(query, time.time()), browser)
 
-    def pending(self, id_: str, browser: bytes) -> Pending | None:
+    def pending(self, id_: str, browser: bytes, network: str) -> Pending | None:
         request = self.requests.find(id_, browser)
-        return self.shown(id_, request) if request else None
+        return self._shown(id_, request, network) if request else None
 
-    def shown(self, id_: str, request: AuthorizationRequest) -> Pending | None:
+    def _shown(self, id_: str, request: AuthorizationRequest, network: str) -> Pending | None:
         """A request as the pages know it; None where its client is gone meanwhile."""
         client = self.clients.by_id(request.client)
         if client is None or client.status != "active":
             return None
         scopes = self.configuration.scopes(request.scope)
-        return Pending(id_, client, scopes, request.redirect_uri, request.patient)
+        return Pending(id_, client, scopes, request.redirect_uri, request.patient, network)
 
     # --- where to go next ---------------------------------------------------------------------------------------------
 
@@ -89,12 +89,19 @@ class Decisions:
         """Why this person cannot go on with the request, whatever they choose."""
         if request.launched_by not in (None, person.account):
             return OAuthError("access_denied", "the app was started by somebody else than who is signed in")
+        if person.fhir_user is not None and self.people.name_of(person.fhir_user) is None:
+            return OAuthError("access_denied", "the account stands for a person who is not known any more")
         if request.patient is not None and not self._may_open(person, request.patient):
             return OAuthError("access_denied", "the person may not open this patient's record")
+        if request.encounter and not self._may_open_encounter(person, request.patient or "", request.encounter):
+            return OAuthError("access_denied", "the encounter is not one of this patient that the person may open")
         return None
 
     def _may_open(self, person: SignedIn, patient: str) -> bool:
         return self.people.may_open(person.fhir_user or "", person.roles, patient)
+
+    def _may_open_encounter(self, person: SignedIn, patient: str, encounter: str) -> bool:
+        return self.people.may_open_encounter(person.fhir_user or "", person.roles, patient, encounter)
 
     def _chosen(self, pending: Pending, request: AuthorizationRequest, person: SignedIn) -> AuthorizationRequest:
         """The request with what need not be asked."""
@@ -121,16 +128,20 @@ class Decisions:
             return
         if patient is not None:
             self.requests.choose(pending.id, person.account, patient, None)
-        elif request.patient is not None:
-            seen = self.people.encounters_for(person.fhir_user or "", person.roles, request.patient)
-            if encounter is None or encounter in {one.id for one in seen}:
-                self.requests.choose(pending.id, person.account, request.patient, encounter or NO_ENCOUNTER)
+        elif request.patient is not None and self._may_choose(request, person, encounter):
+            self.requests.choose(pending.id, person.account, request.patient, encounter or NO_ENCOUNTER)
+
+    def _may_choose(self, request: AuthorizationRequest, person: SignedIn, encounter: str | None) -> bool:
+        """Whether the patient is this person's choice, and the encounter, where there is one, theirs to open."""
+        if request.chosen_by not in (None, person.account):
+            return False
+        return encounter is None or self._may_open_encounter(person, request.patient or "", encounter)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def approve(self, pending: Pending, person: SignedIn, granted: Sequence[str]) -> str:
         request = self.requests.again(pending.id)
-        scopes = narrowed(self.configuration.scopes(" ".join(granted)), pending.scopes)
+        scopes = _of(person, narrowed(self.configuration.scopes(" ".join(granted)), pending.scopes))
         if request is None or not self._is_ready(request, person, scopes):
             return _page("continue", pending)
         if not scopes.resources and not scopes.others - {"launch", "launch/patient", "launch/encounter"}:
@@ -140,7 +151,7 @@ class Decisions:
             if not self.requests.take(connection, pending.id):
                 return _page("continue", pending)
             code = self.codes.issue(connection, approval)
-        self._note("success", request, person, "trusted" if pending.client.trusted else "")
+        self._note("success", pending, person, "trusted" if pending.client.trusted else "")
         return redirect(
             request.redirect_uri, [("code", code), ("state", request.state), ("iss", self.configuration.issuer)]
         )
@@ -166,18 +177,18 @@ class Decisions:
     ) -> str:
         with self.database.transaction() as connection:
             self.requests.take(connection, pending.id)
-        self._note("failure", request, person, error.code)
+        self._note("failure", pending, person, error.code)
         return error_redirect(self.configuration, request.redirect_uri, request.state, error)
 
     def _note(
         self,
         outcome: Literal["success", "failure"],
-        request: AuthorizationRequest,
+        pending: Pending,
         person: SignedIn | None,
         detail: str,
     ) -> None:
         account, fhir_user = (person.account, person.fhir_user) if person else (None, None)
-        self.journal.note(Event("consent", outcome, request.client, account, fhir_user, detail=detail))
+        self.journal.note(Event("consent", outcome, pending.client.id, account, fhir_user, pending.network, detail))
 
     # --- apps that are started from a record --------------------------------------------------------------------------
 
@@ -207,6 +218,11 @@ class Decisions:
 
     def withdraw(self, account: str, client: str) -> None:
         self.grants.withdraw(account, client)
+
+
+def _of(person: SignedIn, scopes: Scopes) -> Scopes:
+    """The scopes that can be granted of this person: fhirUser only of one who is a resource."""
+    return scopes if person.fhir_user is not None else Scopes(scopes.resources, scopes.others - {"fhirUser"})
 
 
 def _wants_patient(scopes: Scopes) -> bool:

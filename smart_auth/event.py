@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Kind = Literal[
-    "login", "logout", "token", "refresh", "revoke", "denied", "register", "consent", "launch", "account", "introspect"
-]
+    "login", "logout", "token", "refresh", "revoke", "denied", "register", "consent", "launch", "account", "introspect",
+    "keys", "policy",
+]  # fmt: skip
 Outcome = Literal["success", "failure"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event. `network` is the address it came from; `detail` carries neither health data nor secrets."""
+    """One event. `network` is the address it came from; `detail` carries neither health data nor secrets.
+
+    `operator` is who did it at the server's own terminal, by their account of the operating system, and `network` that
+    machine's name; empty for what came over the network.
+    """
 
     kind: Kind
     outcome: Outcome
@@ -23,6 +28,7 @@ class Event:
     fhir_user: str | None = None
     network: str = ""
     detail: str = ""
+    operator: str = ""
 
 
 class Journal(Protocol):

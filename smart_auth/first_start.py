@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from smart_auth.account import Accounts, EmailTaken
+from smart_auth.account import Accounts, EmailTaken, Given
 from smart_auth.password import hash_password
 
 ADMINISTRATOR = "admin@mediconnect.example"
@@ -38,17 +38,23 @@ def make_administrator(accounts: Accounts, email: str = ADMINISTRATOR) -> NewAcc
     """The first administrator, or None where there are accounts already."""
     if accounts.all():
         return None
-    made = make_accounts(accounts, [Binding(email, "Administrator", ("administrator", "super-administrator"))])
+    binding = Binding(email, "Administrator", ("administrator", "super-administrator"))
+    made = make_accounts(accounts, [binding], given="start")
     return made[0] if made else None
 
 
-def make_accounts(accounts: Accounts, bindings: Iterable[Binding], password: str | None = None) -> list[NewAccount]:
-    """An account for each binding whose address has none yet, with `password` or a random one each."""
+def make_accounts(
+    accounts: Accounts, bindings: Iterable[Binding], password: str | None = None, given: Given | None = None
+) -> list[NewAccount]:
+    """An account for each binding whose address has none yet, with `password` or a random one each.
+
+    `given` is who chose it for the person; None where they need not choose one of their own, as in a demonstration.
+    """
     made = []
     for binding in bindings:
         chosen = password or new_password()
         try:
-            accounts.create(binding.email, binding.name, binding.roles, binding.fhir_user, hash_password(chosen))
+            accounts.create(binding.email, binding.name, binding.roles, binding.fhir_user, hash_password(chosen), given)
         except EmailTaken:
             continue
         made.append(NewAccount(binding.email, chosen, binding.roles, binding.name))

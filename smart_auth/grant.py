@@ -77,7 +77,7 @@ SELECT id FROM oauth_grant WHERE tenant = %(tenant)s AND client = %(client)s AND
 """
 BY_SESSIONS = """
 SELECT id FROM oauth_grant
-WHERE tenant = %(tenant)s AND session = ANY(%(sessions)s) AND access = 'online' AND revoked IS NULL
+WHERE tenant = %(tenant)s AND session = ANY(%(sessions)s) AND access <> 'offline' AND revoked IS NULL
 ORDER BY id FOR UPDATE
 """
 # A grant is kept for a day after its end, so that whoever tries its code or refresh tokens again is still known.
@@ -242,7 +242,7 @@ class Grants:
         self._end_within(connection, BY_CLIENT, {"client": client})
 
     def end_sessions(self, connection: Connection, sessions: Sequence[str]) -> None:
-        """Ends what was to last as long as sessions that end in the same transaction."""
+        """Ends what was granted in sessions that end in the same transaction, but for what goes on without the person."""
         self._end_within(connection, BY_SESSIONS, {"sessions": list(sessions)})
 
     def _end(self, statement: str, values: Mapping[str, Any]) -> None:

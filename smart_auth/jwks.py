@@ -93,18 +93,24 @@ class KeySets:
         return cached
 
     def _fetched(self, url: str) -> _Cached:
+        asked = self._clock()
         try:
             document = self._fetch(url, loopback=self._loopback)
             keys = key_set(json.loads(document.body))
         except (Unretrievable, UnusableKeys, ValueError, RecursionError) as error:
             now = self._clock()
             return _Cached((), f"the JWKS URL gives no key set: {error}", now, now + LEAST_WAIT)
-        now = self._clock()
-        return _Cached(keys, "", now, now + lifetime(document.headers.get("cache-control")))
+        # Counted from before it was asked for, and less what it has lain in somebody else's cache.
+        return _Cached(
+            keys, "", asked, asked + lifetime(document.headers.get("cache-control"), document.headers.get("age"))
+        )
 
 
-def lifetime(cache_control: str | None) -> float:
-    """For how many seconds a document may be kept."""
+def lifetime(cache_control: str | None, age: str | None = None) -> float:
+    """For how many seconds more a document may be kept that is `age` seconds old already.
+
+    https://www.rfc-editor.org/rfc/rfc9111#section-4.2
+    """
     if cache_control is None:
         return UNTOLD_CACHE
     directives = [part.strip().lower() for part in cache_control.split(",")]
@@ -112,7 +118,8 @@ def lifetime(cache_control: str | None) -> float:
         return 0.0
     ages = [re.fullmatch(r'max-age\s*=\s*"?(\d{1,10})"?', part) for part in directives]
     told = [float(age[1]) for age in ages if age] or [UNTOLD_CACHE]
-    return min(*told, LONGEST_CACHE)
+    spent = float(age) if age is not None and re.fullmatch(r"\d{1,10}", age) else 0.0
+    return min(max(0.0, min(told) - spent), LONGEST_CACHE)
 
 
 def key_set(document: object) -> Sequence[Mapping[str, Any]]:

@@ -5,14 +5,15 @@ https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html#launch-app-ehr-laun
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from smart_auth.cipher import digest, new_secret
 from smart_auth.client import Client
 from smart_auth.configuration import LAUNCH_SECONDS, Configuration
-from smart_auth.error import invalid_request
+from smart_auth.error import OAuthError, invalid_request
+from smart_auth.people import People
 from smart_auth.store import Database, Jsonb
 
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
@@ -107,6 +108,36 @@ def launch_of(body: Mapping[str, Any], account: str | None) -> Launch:
         banner=banner,
         intent=_text(body, "intent", 200),
     )
+
+
+def with_patient(launch: Launch, people: People, fhir_user: str, roles: Sequence[str] | None) -> Launch:
+    """The launch with the patient of its encounter. Raises OAuthError where the two do not belong together or do not exist.
+
+    `roles` are those of the person who has the record open, and who must be allowed to; None: a system, which opens any.
+    """
+    if launch.encounter is not None:
+        patient = people.patient_of(launch.encounter)
+        if roles is None and patient is None:
+            raise invalid_request("there is no encounter of a patient with this id")
+        if roles is None and launch.patient not in (None, patient):
+            raise invalid_request("the encounter is not one of this patient")
+        launch = replace(launch, patient=launch.patient or patient)
+    elif roles is None and launch.patient is not None and people.name_of(f"Patient/{launch.patient}") is None:
+        raise invalid_request("there is no patient with this id")
+    if roles is not None:
+        _check_person(launch, people, fhir_user, roles)
+    return launch
+
+
+def _check_person(launch: Launch, people: People, fhir_user: str, roles: Sequence[str]) -> None:
+    """A person is told the same of what does not exist and of what is not theirs to open."""
+    if launch.encounter is not None:
+        patient = launch.patient or ""
+        if not patient or not people.may_open_encounter(fhir_user, roles, patient, launch.encounter):
+            text = "the encounter does not exist, is not one of this patient, or may not be opened by this person"
+            raise OAuthError("access_denied", text, 403)
+    elif launch.patient is not None and not people.may_open(fhir_user, roles, launch.patient):
+        raise OAuthError("access_denied", "the patient does not exist, or may not be opened by this person", 403)
 
 
 def context_of(value: Any) -> list[dict[str, Any]]:

@@ -41,6 +41,12 @@ class People(Protocol):
     def may_open(self, fhir_user: str, roles: Sequence[str], patient: str) -> bool:
         """Whether this person may open the patient with this id, who exists."""
 
+    def patient_of(self, encounter: str) -> str | None:
+        """The id of the patient that the encounter with this id is about; None where there is no such encounter or patient."""
+
+    def may_open_encounter(self, fhir_user: str, roles: Sequence[str], patient: str, encounter: str) -> bool:
+        """Whether this person may open the patient and see the encounter, which is about this patient."""
+
     def encounters_for(self, fhir_user: str, roles: Sequence[str], patient: str) -> list[EncounterChoice]:
         """The patient's encounters this person may see, the latest first, at most 20."""
 

@@ -260,7 +260,7 @@ def _check_redirect(uri: str) -> None:
 def _split(url: str, refusal: Callable[[], OAuthError]) -> Any:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 (raises where it is no number)
+        parts.port  # noqa: B018 - raises where it is no number
     except ValueError:
         raise refusal() from None
     if len(url) > LONGEST_URL or not _PRINTABLE.fullmatch(url) or "\\" in url:

@@ -27,7 +27,7 @@ class Unretrievable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What was answered with status 200; names of headers are in lower case."""
+    """What was answered with status 200; names of headers are in lower case, repeated ones joined by commas."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -153,4 +153,4 @@ def _get(parts: SplitResult, sock: socket.socket, end: float) -> Document:
     body = response.read(BYTES + 1)
     if len(body) > BYTES:
         raise Unretrievable(f"the document is longer than {BYTES} bytes")
-    return Document({name.lower(): value for name, value in response.getheaders()}, body)
+    return Document({name.lower(): response.getheader(name, "") for name, _ in response.getheaders()}, body)

@@ -16,7 +16,7 @@ from smart_auth.access_token import AccessToken
 from smart_auth.configuration import PREFIX
 from smart_auth.error import OAuthError, invalid_request
 from smart_auth.event import Event
-from smart_auth.launch import Launch, launch_of
+from smart_auth.launch import launch_of, with_patient
 from smart_auth.pages.router import pages_router
 from smart_auth.scope import LAUNCH
 from smart_auth.server import AuthorizationServer
@@ -76,8 +76,11 @@ def _launched(server: AuthorizationServer, authorization: str | None, body: byte
     claims: AccessToken | None = None
     try:
         claims = _bearer(server, authorization)
-        launch = launch_of(_object(body), claims.account)
-        _check_patient(server, claims, launch)
+        # A person starts apps for patients they may open; a system for whomever, for the one who signs in is asked again.
+        roles = claims.roles if claims.account is not None else None
+        launch = with_patient(
+            launch_of(_object(body), claims.account), server.site.people, claims.fhir_user or "", roles
+        )
         id_, address = server.decisions.launch(launch)
     except OAuthError as error:
         client = claims.client if claims else None
@@ -111,11 +114,3 @@ def _object(body: bytes) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise invalid_request("the body is a JSON object of at most 64 KiB")
     return value
-
-
-def _check_patient(server: AuthorizationServer, claims: AccessToken, launch: Launch) -> None:
-    """A person starts apps for patients they may open; a system for whomever, for the one who signs in is asked again."""
-    if claims.account is None or launch.patient is None:
-        return
-    if not server.site.people.may_open(claims.fhir_user or "", claims.roles, launch.patient):
-        raise OAuthError("access_denied", "the patient does not exist, or may not be opened by this person", 403)

@@ -99,7 +99,7 @@ def authorization_server(around: Surroundings) -> AuthorizationServer:
         decisions=decisions,
         site=site_of(facts, database, around.key, accounts, decisions, around.people, around.journal, around.house),
         token=TokenEndpoint(
-            authentication, grants, codes, refresh_tokens, Replies(keys, facts), accounts, around.journal
+            authentication, grants, codes, refresh_tokens, Replies(keys, facts), accounts, around.people, around.journal
         ),
         introspection=introspection,
         registration=Registration(facts, clients, accounts.attempts, around.journal),

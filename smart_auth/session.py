@@ -27,6 +27,7 @@ DELETE FROM account_session WHERE tenant = %(tenant)s AND (
     expires < now() OR seen < now() - %(idle)s
     OR hash IN (SELECT hash FROM account_session WHERE tenant = %(tenant)s AND account = %(account)s
                 ORDER BY created DESC OFFSET %(most)s))
+RETURNING id
 """
 RENEW = """
 UPDATE account_session SET hash = %(hash)s, factors = %(factors)s, proved = now(), seen = now(), expires = now() + %(longest)s
@@ -81,7 +82,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class BrowserSessions:
-    """The sessions of one tenant. What apps hold for as long as a session ends in the transaction that ends it.
+    """The sessions of one tenant. What apps hold but for `offline_access` ends in the transaction that ends the session.
 
     `grants` is None where no app can hold anything yet, as when the first accounts are made.
     """
@@ -95,7 +96,7 @@ class BrowserSessions:
         made = Session(id_, account, tuple(factors), _printable(agent, 300), _printable(network, 64), now, now, now)
         with self.database.transaction() as connection:
             tenant = self.database.tenant
-            run(connection, tenant, TRIM, {"idle": IDLE, "account": account, "most": MOST - 1})
+            self._end(connection, TRIM, {"idle": IDLE, "account": account, "most": MOST - 1})
             values = {"hash": digest(cookie), "id": id_, "account": account, "factors": list(factors)}
             run(connection, tenant, START, {**values, "agent": made.agent, "network": made.network, "longest": LONGEST})
         return made, cookie
@@ -145,7 +146,7 @@ class BrowserSessions:
         if self.grants:
             self.grants.end_account(connection, account)
 
-    def _end(self, connection: Connection, statement: str, values: Mapping[str, str]) -> int:
+    def _end(self, connection: Connection, statement: str, values: Mapping[str, object]) -> int:
         rows = connection.execute(statement, {"tenant": self.database.tenant, **values}).fetchall()
         if self.grants and rows:
             self.grants.end_sessions(connection, [row["id"] for row in rows])

@@ -3,36 +3,28 @@
 https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html
 """
 
-import secrets
-import time
-
-from smart_auth.access_token import AccessToken, signed
-from smart_auth.account import Account
-from smart_auth.configuration import Configuration
+from smart_auth.account import Account, signed_in
+from smart_auth.client import Client, Clients
+from smart_auth.grant import Grants, LaunchContext
 from smart_auth.keys import SigningKeys
+from smart_auth.reply import Replies
 
-CLIENT = "terminal"
-"""The client_id of these tokens, by which the audit trail tells them from those of apps."""
+CLIENT = Client("terminal", "The server's own terminal", "public", "", grants=())
+"""The client of these tokens, by which the audit trail tells them from those of apps; nobody can begin anything as it."""
 
 
-def terminal_token(account: Account, scope: str, configuration: Configuration, keys: SigningKeys) -> str:
-    """A token of the account for the scopes, good as long as any of a person; the policies of its roles hold for it."""
-    now = int(time.time())
-    kid, key = keys.signing()
-    token = AccessToken(
-        id=secrets.token_urlsafe(16),
-        grant=secrets.token_urlsafe(16),
-        issuer=configuration.issuer,
-        audience=configuration.fhir_base,
-        tenant=configuration.tenant,
-        client=CLIENT,
-        account=account.id,
-        fhir_user=account.fhir_user,
-        roles=account.roles,
-        scopes=configuration.scopes(scope),
-        patient=None,
-        encounter=None,
-        issued=now,
-        expires=now + configuration.access_seconds,
-    )
-    return signed(token, key, kid)
+def terminal_token(account: Account, scope: str, grants: Grants, keys: SigningKeys) -> str:
+    """A token of the account for the scopes, good as long as any of a person; the policies of its roles hold for it.
+
+    Its grant ends with the account, as every other does. Raises PermissionError where the client was disabled.
+    """
+    client, _ = Clients(grants.database).add(CLIENT)
+    if client.status != "active":
+        raise PermissionError(
+            f"the client {client.id} is disabled; `mediconnect client approve {client.id}` lets it in"
+        )
+    scopes, person = grants.configuration.scopes(scope), signed_in(account)
+    with grants.database.transaction() as connection:
+        grant = grants.begin(connection, client, person, scopes, LaunchContext())
+    reply = Replies(keys, grants.configuration).reply(grant, scopes, person, grants.clock())
+    return str(reply["access_token"])

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from smart_auth.cipher import digest, new_secret
 from smart_auth.store import Database, Jsonb, Row
 
-Kind = Literal["verify", "reset", "email", "second-factor", "passkey", "provider", "adopt", "setup"]
+Kind = Literal["verify", "reset", "email", "second-factor", "passkey", "provider", "adopt", "setup", "password"]
 
 ISSUE = """
 INSERT INTO account_ticket (tenant, hash, kind, account, content, expires)

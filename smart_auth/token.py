@@ -4,7 +4,7 @@ https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html#obtain-access-token
 https://hl7.org/fhir/smart-app-launch/STU2.2/backend-services.html#obtain-access-token
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from smart_auth.client import GRANTS, Client
@@ -15,7 +15,7 @@ from smart_auth.event import Event, Journal, Kind
 from smart_auth.form import Form
 from smart_auth.grant import Grant, Grants, LaunchContext
 from smart_auth.id_token import id_token
-from smart_auth.people import Sessions, SignedIn
+from smart_auth.people import People, Sessions, SignedIn
 from smart_auth.refresh import RefreshTokens
 from smart_auth.reply import Replies
 from smart_auth.scope import OWN, Scopes, is_within, narrowed
@@ -31,6 +31,7 @@ class TokenEndpoint:
     refresh_tokens: RefreshTokens
     replies: Replies
     sessions: Sessions
+    people: People
     journal: Journal
 
     def answer(self, form: Form) -> dict[str, Any]:
@@ -40,7 +41,7 @@ class TokenEndpoint:
             kind = form.need("grant_type")
             if kind not in GRANTS:
                 raise OAuthError("unsupported_grant_type", f"grant_type is one of {', '.join(GRANTS)}")
-            client = self.authentication.client(form)
+            client = self.authentication.client(self._named(form) if kind == "refresh_token" else form)
             if kind not in client.grants:
                 raise OAuthError("unauthorized_client", f"the client is not registered for {kind}")
             match kind:
@@ -69,6 +70,17 @@ class TokenEndpoint:
             reply["refresh_token"] = self.refresh_tokens.issue(grant)
         self._note("token", form, grant, person, reply)
         return reply
+
+    def _named(self, form: Form) -> Form:
+        """A refresh with the name of the client, where neither name nor proof was sent.
+
+        SMART's table of the parameters of a refresh has no client_id, so apps without a secret leave it out; the token
+        belongs to one client, and whether that one has to prove itself is looked at as ever.
+        """
+        if form.authorization or any(form.get(name) for name in ("client_id", "client_assertion", "client_secret")):
+            return form
+        grant = self.refresh_tokens.grant_of(form.need("refresh_token"))
+        return replace(form, parameters={**form.parameters, "client_id": grant.client}) if grant else form
 
     def _by_refresh_token(self, form: Form, client: Client) -> dict[str, Any]:
         token = form.need("refresh_token")
@@ -110,10 +122,15 @@ class TokenEndpoint:
         return reply
 
     def _person(self, grant: Grant) -> SignedIn:
-        """The person of a grant as they are now: roles are those of today. Raises OAuthError."""
+        """The person of a grant as they are now: roles, resource and relations are those of today. Raises OAuthError."""
         person = self.sessions.by_account(grant.account or "")
         if person is None:
             raise invalid_grant("the account is closed")
+        if person.fhir_user is not None and self.people.name_of(person.fhir_user) is None:
+            raise invalid_grant("the account stands for a person who is not known any more")
+        patient = grant.launch.patient
+        if patient is not None and not self.people.may_open(person.fhir_user or "", person.roles, patient):
+            raise invalid_grant("the person may not open the patient's record any more")
         return person
 
     def _note(self, kind: Kind, form: Form, grant: Grant, person: SignedIn | None, reply: dict[str, Any]) -> None:

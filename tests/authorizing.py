@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
+import pytest
 
 from fhir_server.app import create_app
 from fhir_server.settings import Settings
@@ -26,7 +27,7 @@ from smart_auth.configuration import Configuration
 from smart_auth.pages.site import accounts_of
 from smart_auth.store import Database
 from tests.running import FHIR_JSON, serve
-from tests.smart_auth.persons import HASHED, PASSWORD
+from tests.smart_auth.persons import HASHED, PASSWORD, cheap_passwords
 
 BACK = "https://app.example/back"
 VERIFIER = "v" * 64
@@ -191,8 +192,9 @@ def answer_of(url: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def hospital(database_url: str, data_dir: Path, **settings: Any) -> Iterator[Hospital]:
-    """A server that asks for tokens, and has given none yet."""
-    with socket.socket() as bound:
+    """A server that asks for tokens, and has given none yet; its passwords cost next to nothing."""
+    with pytest.MonkeyPatch.context() as patch, socket.socket() as bound:
+        cheap_passwords(patch)
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
         told = Settings(database_url=database_url, data_dir=data_dir, port=port, security="smart", **settings)

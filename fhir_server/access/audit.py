@@ -15,7 +15,8 @@ from smart_auth.access_token import AccessToken
 from smart_auth.event import Event
 
 MOST_AT_ONCE = 500
-MOST_PATIENTS = 100
+MOST_PATIENTS = 2000
+"""Most patients that one note names: those of the largest page, with what it includes."""
 LONGEST = 8192
 PAUSE = 0.002
 """Seconds in which notes gather while there are many: one statement for ten costs little more than for one."""
@@ -44,7 +45,9 @@ class Trail:
         query: str | None = None, detail: str | None = None,
     ) -> Note:  # fmt: skip
         """What is kept of one interaction that ended with an HTTP status."""
-        token = self.token
+        token, named = self.token, tuple(dict.fromkeys(patients))
+        if len(named) > MOST_PATIENTS:
+            detail = " ".join(one for one in (detail, f"and {len(named) - MOST_PATIENTS} more patients") if one)
         return Note(
             subtype=subtype,
             status=status,
@@ -55,7 +58,7 @@ class Trail:
             token=token.id if token else None,
             network=self.network,
             request=self.request,
-            patients=tuple(dict.fromkeys(patients))[:MOST_PATIENTS],
+            patients=named[:MOST_PATIENTS],
             entities=tuple(entities),
             query=query[:LONGEST] if query is not None else None,
             detail=detail[:LONGEST] if detail is not None else None,
@@ -97,7 +100,7 @@ class Ledger:
             try:
                 async with self._pool.connection() as conn:
                     await append(conn, self._tenant, [note for note, _ in batch])
-            except Exception as error:  # noqa: BLE001 (handed to everyone who waits; none of them is answered)
+            except Exception as error:  # noqa: BLE001 - handed to everyone who waits; none of them is answered
                 _fail(batch, error)
                 continue
             for _, done in batch:
@@ -138,4 +141,5 @@ def note_of(event: Event) -> Note:
         fhir_user=event.fhir_user,
         network=event.network,
         detail=event.detail[:LONGEST] or None,
+        operator=event.operator or None,
     )

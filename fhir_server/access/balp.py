@@ -3,7 +3,7 @@
 https://profiles.ihe.net/ITI/BALP/ and https://hl7.org/fhir/R4/auditevent.html
 
 Each RESTful interaction has its pattern, one more where a single patient is concerned. A search that finds several patients
-is one AuditEvent that names them all. The token is named as the minimal pattern for OAuth asks: by its id.
+is an AuditEvent for each of them, or where those are very many one that names them all. The token is named as the minimal pattern for OAuth asks: by its id.
 """
 
 import base64
@@ -11,12 +11,15 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from msgspec.structs import replace
+
 from fhir_server.store.audit import Note, Noted
 
 PROFILE = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit."
 DICOM = "http://dicom.nema.org/resources/ontology/DCM"
 TYPES = "http://terminology.hl7.org/CodeSystem/"
 OWN = "urn:mediconnect:audit-event"
+COMMAND_LINE = "mediconnect command line"
 # The pattern of an interaction, and AuditEvent.action.
 PATTERNS: dict[str, tuple[str, str]] = {
     "read": ("Read", "R"),
@@ -42,7 +45,18 @@ RESTFUL = frozenset(
 )
 # Events of DICOM; all others are of a list of our own.
 AUTHENTICATION = {"login": ("110122", "Login"), "logout": ("110123", "Logout")}
-EVENTS = {"login": "E", "logout": "E", "token": "E", "refresh": "E", "register": "C", "account": "U", "consent": "C"}
+EVENTS = {"register": "C", "account": "U", "consent": "C", "keys": "C", "policy": "U"}
+
+
+def for_each_patient(note: Note, most: int) -> list[Note]:
+    """The notes to make AuditEvents of: of a search that found several patients, up to `most`, one for each.
+
+    A look at the trail itself is one event, or the trail would grow by as much as is looked at.
+    """
+    pattern, trail = PATTERNS.get(note.subtype), (note.query or "").startswith("AuditEvent")
+    if pattern is None or pattern[0] != "Query" or note.outcome or trail or not 1 < len(note.patients) <= most:
+        return [note]
+    return [replace(note, patients=(one,)) for one in note.patients]
 
 
 def audit_event(noted: Noted, resource_id: str, sealed: datetime, base: str) -> dict[str, Any]:
@@ -64,7 +78,8 @@ def audit_event(noted: Noted, resource_id: str, sealed: datetime, base: str) -> 
         event["outcomeDesc"] = " ".join(
             part for part in (f"{note.status}" if note.outcome else "", note.detail) if part
         )
-    return {**event, "agent": _agents(note, base), "source": source(base), **_entities(note)}
+    agents = _agents(note, base) if note.operator is None else _terminal(note, base)
+    return {**event, "agent": agents, "source": source(base), **_entities(note)}
 
 
 def instant(moment: datetime) -> str:
@@ -147,6 +162,23 @@ def _agents(note: Note, base: str) -> list[dict[str, Any]]:
         client["requestor"] = True
         return [client, server]
     return [client, server, bearer]
+
+
+_HUMAN = {"coding": [_coding(TYPES + "extra-security-role-type", "humanuser", "human user")]}
+
+
+def _terminal(note: Note, base: str) -> list[dict[str, Any]]:
+    """The command line and this server, and who ran the command, by their account of the operating system."""
+    return [
+        {
+            "type": _SOURCE,
+            "who": {"display": COMMAND_LINE},
+            "requestor": False,
+            "network": {"address": note.network or "unknown", "type": "1"},
+        },
+        {"type": _DESTINATION, "who": {"display": base}, "requestor": False, "network": {"address": base, "type": "5"}},
+        {"type": _HUMAN, "who": {"display": note.operator}, "requestor": True},
+    ]
 
 
 def _bearer(note: Note) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from fhir_server.access.caller import Caller
 from fhir_server.access.criteria import Library
-from fhir_server.access.partner import Partners, consents_for
+from fhir_server.access.partner import Decided, Partners, consents_for
 from fhir_server.access.policy import Policy, defaults, load
 from fhir_server.access.rights import Rights
 from fhir_server.outcome import Refusal, refuse
@@ -55,6 +55,7 @@ class Bearers:
         self.partners = partners
         self.realm = realm
         self.policies: Mapping[str, Policy] = defaults()
+        self._decided = Decided()
         self._known: OrderedDict[bytes, Known] = OrderedDict()
         self._revoked: dict[str, float] = {}
         self._generation = 0
@@ -108,7 +109,7 @@ class Bearers:
         if self.partners.bound(claims, self.policies):
             async with pool.connection() as conn:
                 search = Search(conn, self.tenant, self.types, self.library.parameters)
-                consents = await consents_for(search, self.library, claims, self.partners)
+                consents = await consents_for(search, self.library, claims, self.partners, self._decided)
             until = time.monotonic() + CONSENT_SECONDS
         known = Known(Rights(claims, self.policies, self.library, consents), generation, until)
         self._known[key] = known

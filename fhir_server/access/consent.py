@@ -6,19 +6,23 @@ A provision permits or denies; the provisions inside it are its exceptions. Wher
 same resource, denying wins. A criterion that cannot be asked of a type holds where it denies and does not where it permits.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from fhir_server.access.criteria import Library
 from fhir_server.access.logic import ALL, all_of, any_of
-from fhir_server.search.query import Either, Except, Term
-from fhir_server.search.types import date
+from fhir_server.outcome import refuse
+from fhir_server.search.query import Clause, Except, Term, Within
+from fhir_server.search.types import date, reference, token
 
 PRIVACY = "patient-privacy"
 RESOURCE_TYPES = "http://hl7.org/fhir/resource-types"
 MOST_DEPTH = 8
+MOST_WAYS = 200
+"""Ways in which patients may have decided, each of which is a part of every search."""
+ONE_PATIENT = "ask with a token for one patient"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,47 +199,69 @@ def _criterion(name: str, value: str, library: Library, resource_type: str, *, p
 
 @dataclass(frozen=True, slots=True)
 class Consents:
-    """What patients have decided for who asks. Patients without a consent are as `otherwise` says."""
+    """What patients have decided for who asks. Patients without a consent are as `otherwise` says.
+
+    `refusal` is what who asks is told instead where that is more than can be kept to.
+    """
 
     rules: Mapping[str, tuple[Rule, ...]]  # by reference to the patient
     otherwise: bool
+    refusal: str = ""
 
     def term(self, library: Library, resource_type: str) -> Term | None:
-        """What of a type may be seen. What is about no patient is nobody's to decide on."""
+        """What of a type may be seen. What is about no patient is nobody's to decide on. Raises Refusal (403)."""
         if library.belongs("Patient/x", resource_type) == ALL:
             return ALL
-        together: dict[tuple[Rule, ...], list[str]] = {}
-        for patient, rules in self.rules.items():
-            together.setdefault(rules, []).append(patient)
-        found, known = [], []
-        for rules, patients in together.items():
-            own = _of(library, patients, resource_type)
-            known.append(own)
-            seen = term_of(rules, library, resource_type, otherwise=self.otherwise)
-            if seen is not None and own is not None:
-                found.append(all_of((own, seen)))
-        denied = self._known_denied(together, library, resource_type)
+        if self.refusal:
+            raise refuse("too-costly", self.refusal, status=403)
+        parts = [
+            (
+                _of(library, patients, resource_type),
+                term_of(rules, library, resource_type, otherwise=self.otherwise),
+                rules,
+            )
+            for rules, patients in self._together().items()
+        ]
+        known = [(own, seen, rules) for own, seen, rules in parts if own is not None]
+        found = [all_of((own, seen)) for own, seen, _ in known if seen is not None]
         if self.otherwise:
-            others = any_of(one for one in known if one is not None)
+            others = any_of(own for own, _, _ in known)
             found.append(Except(others) if others is not None else ALL)
         seen_by_any = any_of(one for one in found if one is not None)
+        denied = any_of(self._denials([(own, rules) for own, _, rules in known], library, resource_type))
         return seen_by_any if seen_by_any is None or denied is None else all_of((seen_by_any, Except(denied)))
 
-    def _known_denied(
-        self, together: Mapping[tuple[Rule, ...], Collection[str]], library: Library, resource_type: str
-    ) -> Term | None:
+    def _together(self) -> dict[tuple[Rule, ...], list[str]]:
+        """The patients by what they have decided. Raises Refusal (403) where they did in too many ways."""
+        made: dict[tuple[Rule, ...], list[str]] = {}
+        for patient, rules in self.rules.items():
+            made.setdefault(rules, []).append(patient)
+        if len(made) > MOST_WAYS:
+            raise refuse(
+                "too-costly", f"patients have decided in more than {MOST_WAYS} ways; {ONE_PATIENT}", status=403
+            )
+        return made
+
+    def _denials(
+        self, known: Iterable[tuple[Term, Sequence[Rule]]], library: Library, resource_type: str
+    ) -> Iterable[Term]:
         """What belongs to a patient who denies it, whoever else it belongs to."""
-        found = []
-        for rules, patients in together.items():
-            own = _of(library, list(patients), resource_type)
+        for own, rules in known:
             denied = any_of(one for rule in rules if (one := _denied(rule, library, resource_type)) is not None)
-            if own is not None and denied is not None:
-                found.append(all_of((own, denied)))
-        return any_of(one for one in found if one is not None)
+            both = all_of((own, denied)) if denied is not None else None
+            if both is not None:
+                yield both
 
 
 def _of(library: Library, patients: Sequence[str], resource_type: str) -> Term | None:
-    """That a resource belongs to one of the patients."""
-    terms = [library.belongs(one, resource_type) for one in patients]
-    known = [one for one in terms if one is not None]
-    return None if not known else known[0] if len(known) == 1 else Either(tuple(known))
+    """That a resource belongs to one of the patients: of many, one term for all, whose references are looked up together."""
+    first = library.belongs(patients[0], resource_type)
+    if len(patients) == 1 or not isinstance(first, Within):
+        return first
+    if resource_type == "Patient":
+        by_id = library.parameters.get(resource_type, "_id")
+        assert by_id is not None, "every type has it"
+        return Clause(by_id, None, tuple(token.Value(None, one.rpartition("/")[2]) for one in patients))
+    base = library.context.base
+    named = reference.Value(tuple(target for one in patients for target in (one, f"{base}/{one}")))
+    return any_of(Clause(one, None, (named,)) for one in first.parameters)

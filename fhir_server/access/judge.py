@@ -71,7 +71,10 @@ def _queries(search: Search, term: Chain | Has | Listed, resource: Resource) -> 
     match term:
         case Chain(parameter=parameter):
             found = sorted(targets(parameter, resource, search.parameters.base))
-            return [Query((kind,), (_ids(search, kind, _of(kind, found)), inner)) for kind, inner in term.behind()]
+            ids = {kind: _of(kind, found) for kind, _ in term.targets}
+            return [
+                Query((kind,), (_ids(search, kind, ids[kind]), inner)) for kind, inner in term.behind() if ids[kind]
+            ]
         case Has(type=kind, parameter=parameter, term=inner):
             return [Query((kind,), (_refers(parameter, name), inner))]
         case Listed(lists=lists, seen=seen):
@@ -82,8 +85,8 @@ def _queries(search: Search, term: Chain | Has | Listed, resource: Resource) -> 
 
 
 def _of(kind: str, references: Sequence[str]) -> list[str]:
-    """The ids of those references that lead to a type."""
-    return [one.rpartition("/")[2] for one in references if one.startswith(f"{kind}/")]
+    """The ids of those references that lead to a type; one to a version leads to no current resource."""
+    return [one.partition("/")[2] for one in references if one.startswith(f"{kind}/") and one.count("/") == 1]
 
 
 def _ids(search: Search, kind: str, ids: Sequence[str]) -> Clause:

@@ -6,15 +6,18 @@ https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
+from fhir_server.access.binary_context import BINARY, with_context, without_context
 from fhir_server.access.consent import Consents
 from fhir_server.access.criteria import Library, filled, pairs_of
 from fhir_server.access.logic import ALL, all_of, any_of
-from fhir_server.access.policy import ADMINISTRATORS, Condition, Grant, Policy, covers
+from fhir_server.access.policy import ADMINISTRATORS, PROTECTED, Condition, Grant, Policy, covers
 from fhir_server.search.query import OfTypes, Term, Within
 from smart_auth.access_token import AccessToken
 from smart_auth.scope import Scope
 
 Moment = Literal["now", "before", "after"]
+_NOW: Moment = "now"
+_BEFORE: Moment = "before"
 NEVER_CHANGED = frozenset(("AuditEvent",))
 """Types of which nobody may update or delete a resource, whatever scopes and policies say."""
 
@@ -62,7 +65,8 @@ class Rights:
     def _made(self, letters: str, resource_type: str, moment: Moment) -> Term | None:
         if resource_type in NEVER_CHANGED and set(letters) <= set("ud"):
             return None
-        parts = [self._letter(one, resource_type, moment) for one in letters]
+        made = self._binary if resource_type == BINARY else self._letter
+        parts = [made(one, resource_type, moment) for one in letters]
         return any_of(part for part in parts if part is not None)
 
     def _letter(self, letter: str, resource_type: str, moment: Moment) -> Term | None:
@@ -73,7 +77,38 @@ class Rights:
             terms.append(self.consents.term(self.library, resource_type))
         return all_of(terms)
 
-    def _by_scopes(self, letter: str, resource_type: str) -> Term | None:
+    # --- Binary -------------------------------------------------------------------------------------------------------
+
+    def _binary(self, letter: str, resource_type: str, moment: Moment) -> Term | None:
+        """A Binary stands for itself, or where it has a context for that: it is written by whom the context may be updated.
+
+        Contexts are in no index, so Binaries are searched by those only who may read whatever a context can be.
+        """
+        alone = self._letter(letter, resource_type, moment)
+        other, at = ("u", _BEFORE) if letter in "cud" else ("r", _NOW)
+        if alone == ALL and all(self.term(other, kind, at) == ALL for kind in self._contexts()):
+            return ALL
+        if letter == "s":
+            return None
+        parameters = self.library.parameters
+        seen = [(kind, term) for kind in self._contexts() if (term := self.term(other, kind, at)) is not None]
+        attached = all_of((self.attached(letter, moment), with_context(parameters, seen)))
+        itself = all_of((alone, without_context(parameters)))
+        return any_of(one for one in (itself, attached) if one is not None)
+
+    def _contexts(self) -> list[str]:
+        return [one for one in self.library.parameters.resource_types if one not in (BINARY, *PROTECTED)]
+
+    def attached(self, letter: str, moment: Moment) -> Term | None:
+        """What scopes and policies say of a Binary, but for whom it belongs to, which its context says."""
+        terms = [self._by_scopes(letter, BINARY, anywhere=True)]
+        if self.token.account is not None:
+            terms.append(self._by_policies(letter, BINARY, moment, anywhere=True))
+        return all_of(terms)
+
+    # --- scopes -------------------------------------------------------------------------------------------------------
+
+    def _by_scopes(self, letter: str, resource_type: str, *, anywhere: bool = False) -> Term | None:
         """What the scopes say: any of them, those at the patient's level within the patient's compartment."""
         found = [
             one for one in self.token.scopes.resources
@@ -81,7 +116,8 @@ class Rights:
         ]  # fmt: skip
         others = self._criteria((one for one in found if one.level != "patient"), resource_type)
         patients = self._criteria((one for one in found if one.level == "patient"), resource_type)
-        own = all_of((patients, self._patient(resource_type))) if patients is not None else None
+        within = ALL if anywhere and self.token.patient is not None else self._patient(resource_type)
+        own = all_of((patients, within)) if patients is not None else None
         return any_of(one for one in (others, own) if one is not None)
 
     def _has_level(self, scope: Scope) -> bool:
@@ -100,24 +136,25 @@ class Rights:
 
     # --- policies -----------------------------------------------------------------------------------------------------
 
-    def _by_policies(self, letter: str, resource_type: str, moment: Moment) -> Term | None:
+    def _by_policies(self, letter: str, resource_type: str, moment: Moment, *, anywhere: bool = False) -> Term | None:
         """What the policies say: any of the roles', with all conditions that the role sets for writing."""
         found = []
         for policy in self._policies:
             granted = any_of(
                 term
                 for grant in policy.grants
-                if grant.covers(letter, resource_type) and (term := self._grant(grant, resource_type)) is not None
+                if grant.covers(letter, resource_type)
+                and (term := self._grant(grant, resource_type, anywhere=anywhere)) is not None
             )
             conditions = [self._condition(one, resource_type, moment) for one in policy.conditions]
             found.append(all_of((granted, *conditions)))
         return any_of(one for one in found if one is not None)
 
-    def _grant(self, grant: Grant, resource_type: str) -> Term | None:
+    def _grant(self, grant: Grant, resource_type: str, *, anywhere: bool) -> Term | None:
         within = filled(grant.within, self._known)
         if within is None:
             return None
-        belongs = self.library.belongs(within, resource_type) if within else ALL
+        belongs = self.library.belongs(within, resource_type) if within and not anywhere else ALL
         return all_of((belongs, self._where(grant.where, resource_type)))
 
     def _condition(self, condition: Condition, resource_type: str, moment: Moment) -> Term | None:
@@ -134,7 +171,10 @@ class Rights:
     # --- several types ------------------------------------------------------------------------------------------------
 
     def visible(self, letters: str, types: Sequence[str] = ()) -> Term | None:
-        """What must hold for a resource of any of the types (none: of all); None where nothing of them is allowed."""
+        """What must hold for a resource of any of the types (none: of all); None where nothing of them is allowed.
+
+        It can be searched by, but where it is about reading Binary alone.
+        """
         names = tuple(types) or self.library.parameters.resource_types
         key = (letters, names)
         if key not in self._visible:
@@ -144,6 +184,8 @@ class Rights:
     def _together(self, letters: str, types: Sequence[str]) -> Term | None:
         """One term for all types: those with the same right are named together, compartments become one."""
         terms = {name: term for name in types if (term := self.term(letters, name)) is not None}
+        if BINARY in terms and terms[BINARY] != ALL and (letters != "r" or len(types) > 1):
+            del terms[BINARY]  # only one that is at hand can be judged by its context
         if len(types) == 1 or not terms:
             return next(iter(terms.values()), None)
         if len(terms) == len(self.library.parameters.resource_types) and set(terms.values()) == {ALL}:

@@ -9,10 +9,10 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from fhir_server.access.balp import audit_event
+from fhir_server.access.balp import audit_event, for_each_patient
 from fhir_server.json import dump_json
 from fhir_server.search.index import extract, shape_of
 from fhir_server.search.key import reference_key
@@ -33,7 +33,10 @@ log = logging.getLogger("mediconnect")
 
 @dataclass(frozen=True, slots=True)
 class Sealer:
-    """Seals the notes of a tenant. Of all processes one at a time does it; `base` is whom the events name as source."""
+    """Seals the notes of a tenant. Of all processes one at a time does it; `base` is whom the events name as source.
+
+    A search that found up to `apart` patients becomes an AuditEvent for each of them.
+    """
 
     pool: Pool
     tenant: int
@@ -41,45 +44,58 @@ class Sealer:
     types: Types
     shapes: KnownShapes
     base: str
+    apart: int = 100
 
     async def keep(self) -> None:
         """Seals what comes until it is cancelled; a failure is logged and tried again."""
         while True:
-            begun, done = time.monotonic(), 0
+            begun, more = time.monotonic(), False
             try:
-                done = await self.seal()
-            except Exception as error:  # noqa: BLE001 (logged and tried again: the trail must not end with one failure)
+                more = await self.seal()
+            except Exception as error:  # noqa: BLE001 - logged and tried again: the trail must not end with one failure
                 log.warning("the audit trail could not be sealed yet: %s", type(error).__name__)
             spent = time.monotonic() - begun
-            await asyncio.sleep(spent / SHARE if done == BATCH else PAUSE)
+            await asyncio.sleep(spent / SHARE if more else PAUSE)
 
-    async def catch_up(self, most: int = 20 * BATCH) -> None:
-        """Seals what is noted now, so that a search for AuditEvents finds it; no more than a bounded number."""
-        for _ in range(most // BATCH):
-            if await self.seal(wait=True) < BATCH:
+    async def catch_up(self, most: int = 20) -> None:
+        """Seals what is noted now, so that a search for AuditEvents finds it; no more than a bounded number of times."""
+        for _ in range(most):
+            if not await self.seal(wait=True):
                 return
 
-    async def seal(self, *, wait: bool = False) -> int:
-        """Seals up to BATCH notes, in one transaction; how many those were.
+    async def seal(self, *, wait: bool = False) -> bool:
+        """Seals some notes, in one transaction: BATCH AuditEvents, or a few more; whether there are more notes.
 
         While another process seals: nothing, or with `wait` what comes after.
         """
         return await self.pool.transact(lambda conn: self._seal(conn, wait=wait))
 
-    async def _seal(self, conn: Connection, *, wait: bool) -> int:
+    async def _seal(self, conn: Connection, *, wait: bool) -> bool:
         if not await audit.lock(conn, self.tenant, wait=wait):
-            return 0
-        noted = await audit.waiting(conn, self.tenant, BATCH)
+            return False
+        waiting = await audit.waiting(conn, self.tenant, BATCH)
+        noted = self._portion(waiting)
         if not noted:
-            return 0
+            return False
         if self.shapes.stale:
             await refresh(conn, self.tenant, self.parameters, self.shapes)
         now = datetime.now(UTC).replace(microsecond=0)
-        made = [self._write(one, now) for one in noted]
+        made = [self._write(one, now) for some in noted.values() for one in some]
         await write(conn, self.tenant, made, self.shapes)
         number, chain = await audit.last_seal(conn, self.tenant)
-        await audit.seal(conn, self.tenant, chained(made, number, chain), [one.seq for one in noted])
-        return len(noted)
+        await audit.seal(conn, self.tenant, chained(made, number, chain), list(noted))
+        return len(waiting) == BATCH or len(noted) < len(waiting)
+
+    def _portion(self, waiting: Sequence[Noted]) -> dict[int, list[Noted]]:
+        """The first notes, by their number, each as what AuditEvents are to be made of."""
+        made: dict[int, list[Noted]] = {}
+        events = 0
+        for one in waiting:
+            if events >= BATCH:
+                break
+            made[one.seq] = [replace(one, note=part) for part in for_each_patient(one.note, self.apart)]
+            events += len(made[one.seq])
+        return made
 
     def _write(self, noted: Noted, sealed: datetime) -> Write:
         resource_id = str(uuid.uuid4())

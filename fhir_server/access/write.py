@@ -3,16 +3,20 @@
 https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html#scopes-for-requesting-fhir-resources
 """
 
-from typing import Literal
+from collections.abc import Collection
+from typing import Any, Literal
 
 from fhir_server.access.balp import claims_to_be
+from fhir_server.access.binary_context import BINARY, contexts
 from fhir_server.access.judge import admits
 from fhir_server.access.logic import ALL
 from fhir_server.access.narrow import missing
+from fhir_server.access.policy import PROTECTED
 from fhir_server.access.rights import Rights
 from fhir_server.json import parse_json
 from fhir_server.outcome import refuse
 from fhir_server.search.execute import Search
+from fhir_server.search.query import Term
 
 Letter = Literal["c", "u", "d"]
 
@@ -42,15 +46,33 @@ async def check_before(
     raise refuse("forbidden", f"{kind}/{resource_id} may not be {done} with this token, if it exists")
 
 
-async def check_after(rights: Rights, search: Search, letter: Letter, kind: str, after: bytes) -> None:
-    """Refuses (403) content that the caller may not write."""
+async def check_after(
+    rights: Rights, search: Search, letter: Letter, kind: str, after: bytes, beside: Collection[str] = ()
+) -> None:
+    """Refuses (403) content that the caller may not write.
+
+    `beside` are references to what else is written with it, or not at all: the caller may write that.
+    """
     term = rights.term(letter, kind, "after")
     if term is None:
         raise missing(rights, letter, kind)
+    if kind == BINARY:
+        term = _beside(rights, letter, parse_json(after), beside) or term
     if kind == "AuditEvent" and claims_to_be(parse_json(after), rights.library.context.base):
         raise refuse("forbidden", "an AuditEvent may not name this server as its source", "AuditEvent.source")
     if term != ALL and not await admits(search, term, parse_json(after)):
         raise refuse("forbidden", f"this token does not allow to write a {kind} with this content", kind)
+
+
+def _beside(rights: Rights, letter: Letter, binary: dict[str, Any], beside: Collection[str]) -> Term | None:
+    """What must hold for a Binary whose context is written with it; None where that is not so.
+
+    Raises Refusal (403) for a context of which nobody may change anything.
+    """
+    named = contexts(rights.library.parameters, binary)
+    if any(one.partition("/")[0] in PROTECTED for one in named):
+        raise refuse("forbidden", "this may not be the context of a Binary", "Binary.securityContext")
+    return rights.attached(letter, "after") if not named.isdisjoint(beside) else None
 
 
 async def may_see(rights: Rights, search: Search, kind: str, content: bytes) -> bool:

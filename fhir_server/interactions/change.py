@@ -143,13 +143,13 @@ async def _check_after(context: Context, changes: Sequence[Change], stored: Sequ
     rights = context.rights
     if rights is None:
         return list(stored)
-    told = []
+    told, written = [], {f"{one.type}/{one.id}" for one in stored if one.content is not None}
     async with context.connection() as conn:
         search = context.search(conn)
         for change, one in zip(changes, stored, strict=True):
             if one.content is not None and not change.deletes:
                 with placed_at(change.place):
-                    await check_after(rights, search, change.letter, one.type, one.content)
+                    await check_after(rights, search, change.letter, one.type, one.content, written)
                 seen = await may_see(rights, search, one.type, one.content)
                 told.append(replace(one, shown=seen, content=shown(rights, one.content)))
             else:

@@ -39,7 +39,7 @@ async def reindex(context: Context, call: Call) -> Resource:
     return await reindex_status(context, call)
 
 
-async def reindex_status(context: Context, call: Call) -> Resource:  # noqa: ARG001 (as every operation)
+async def reindex_status(context: Context, call: Call) -> Resource:  # noqa: ARG001 - as every operation
     """Parameters with one `job` for each job, the latest first."""
     jobs = await _reindex(context).status()
     parameters: Resource = {"resourceType": "Parameters", "parameter": [_part(job) for job in jobs]}

@@ -14,7 +14,7 @@ REQUEST_HEADERS = (
     "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Exist, If-None-Match, Prefer, "
     "X-Request-Id, X-Requested-With, X-Security-Context"
 )
-EXPOSED = "Content-Location, ETag, Last-Modified, Location, X-Request-Id, Retry-After"
+EXPOSED = "Content-Location, ETag, Last-Modified, Location, Retry-After, WWW-Authenticate, X-Progress, X-Request-Id"
 ANY: Headers = [("access-control-allow-origin", "*"), ("access-control-expose-headers", EXPOSED)]
 VARY = ("vary", "Origin")
 

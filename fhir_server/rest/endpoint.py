@@ -28,6 +28,8 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 CLIENT_ID = re.compile(rb"[A-Za-z0-9._\-]{1,64}")
+# Every page on the web may read these, whatever origins the settings name.
+PUBLIC = frozenset((b"/metadata", b"/.well-known/smart-configuration"))
 VARY = (b"vary", b"Accept, Accept-Encoding, Prefer")
 
 log = logging.getLogger("mediconnect.access")
@@ -49,7 +51,7 @@ class Endpoint:
         rendering, response = await self._answer(context, scope, receive)
         headers = [
             ("x-request-id", number),
-            *cors_headers(context.settings, scope["headers"], public=_is_public(scope)),
+            *cors_headers(context.settings, scope["headers"], public=scope["raw_path"][len(self.prefix) :] in PUBLIC),
         ]
         status = await send_response(scope, send, response, rendering, headers)
         if log.isEnabledFor(logging.DEBUG):
@@ -69,13 +71,8 @@ class Endpoint:
                 transform_of(request)  # refuses before anything is written
                 request.body = await read_body(receive, request.headers, context.settings.max_body)
             return rendering, rendered(shaped(await respond(context, request), request), rendering, context, scope)
-        except Exception as error:  # noqa: BLE001 (the last resort: what nobody foresaw is logged and answered as 500)
+        except Exception as error:  # noqa: BLE001 - the last resort: what nobody foresaw is logged and answered as 500
             return rendering, rendered(_refused(refusal_of(error)), rendering, context, scope)
-
-
-def _is_public(scope: Scope) -> bool:
-    """Whether every page on the web may read the answer."""
-    return bool(scope["path"].endswith("/.well-known/smart-configuration"))
 
 
 def peer_of(scope: Scope) -> str:

@@ -5,14 +5,14 @@ https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html and docs/access.md
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fhir_server.access.audit import Ledger
 from fhir_server.access.bearer import Bearers
 from fhir_server.access.criteria import Library
-from fhir_server.access.limit import Limits
+from fhir_server.access.limit import Exchange, Limits
 from fhir_server.access.partner import partners_of
 from fhir_server.access.seal import Sealer
 from fhir_server.context import Context
@@ -38,19 +38,37 @@ async def guarded(context: Context, authority: Authority, pool: Pool) -> AsyncIt
     context = replace(context, smart=authority.configuration)
     library = Library(context.definitions, context.parameters, search_context(context))
     settings = context.settings
-    partners = partners_of(settings.exchange_partners, permitted=settings.consent_default == "permit")
+    partners = partners_of(
+        settings.exchange_partners, permitted=settings.consent_default == "permit", most=settings.max_consents
+    )
     bearers = Bearers(authority.verifier, library, context.types, partners, context.base)
     limits = Limits(settings.rate_limit, settings.rate_limit_denied)
+    context = replace(context, bearers=bearers, limits=limits)
+    exchanging = Exchange(context.pool, context.tenant, limits).keep() if limits.any else None
     if not settings.audit:
-        yield replace(context, bearers=bearers, limits=limits)
+        async with _kept(exchanging):
+            yield context
         return
     await pool.open()
-    sealer = Sealer(context.pool, context.tenant, context.parameters, context.types, context.shapes, context.base)
-    sealing = asyncio.create_task(sealer.keep())
+    sealer = Sealer(
+        context.pool, context.tenant, context.parameters, context.types, context.shapes, context.base, settings.audit_patients
+    )  # fmt: skip
     try:
-        yield replace(context, bearers=bearers, limits=limits, ledger=Ledger(pool, context.tenant), sealer=sealer)
+        async with _kept(exchanging, sealer.keep()):
+            yield replace(context, ledger=Ledger(pool, context.tenant), sealer=sealer)
     finally:
-        sealing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sealing
         await pool.close()
+
+
+@contextlib.asynccontextmanager
+async def _kept(*works: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]:
+    """Meanwhile the works go on, of which none ends by itself."""
+    tasks = [asyncio.create_task(one) for one in works if one is not None]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task

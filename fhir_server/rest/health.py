@@ -31,7 +31,7 @@ def health_routes(context: Callable[[], Context]) -> APIRouter:
                     await conn.execute("SELECT 1")
         except TimeoutError:
             return JSONResponse({"status": "not ready", "reason": "the database does not answer"}, 503)
-        except Exception as error:  # noqa: BLE001 (a probe reports whatever is wrong; refusal_of logs it)
+        except Exception as error:  # noqa: BLE001 - a probe reports whatever is wrong; refusal_of logs it
             return JSONResponse({"status": "not ready", "reason": refusal_of(error).issues[0].diagnostics}, 503)
         return JSONResponse({"status": "ready"})
 

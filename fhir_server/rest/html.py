@@ -26,20 +26,24 @@ HEADERS: tuple[tuple[str, str], ...] = (
     ("referrer-policy", "no-referrer"),
 )
 
+# What every page of a server that asks nobody for a token says.
+OPEN = "Open: no access control. Whoever reaches this server may read and write everything in it."
+
 _ID = r"[A-Za-z0-9\-.]{1,64}"
 _REFERENCE = re.compile(rf"[A-Z][A-Za-z]{{1,40}}/{_ID}(?:/_history/{_ID})?")
 _ABSOLUTE = re.compile(r"https?://[^\s<>\"'`\\{}|^]+")
 _LONG = 2_000
 
 
-def page(resource: dict[str, Any], *, base: str, url: str, title: str | None = None) -> bytes:
+def page(resource: dict[str, Any], *, base: str, url: str, title: str | None = None, is_open: bool = False) -> bytes:
     """The page of a resource in UTF-8, to be sent with HEADERS.
 
     `base` is the address of the FHIR server, to which relative references lead; `url` that of the page, from which the
-    links to JSON and XML are made. Narratives are shown as text and never become part of the page.
+    links to JSON and XML are made. Narratives are shown as text and never become part of the page. `is_open`: the server
+    lets everybody in, which the page says.
     """
     heading = title or _title(resource)
-    body = "".join(_body(resource, heading, base.rstrip("/"), url))
+    body = _header(base.rstrip("/"), is_open) + "".join(_body(resource, heading, base.rstrip("/"), url))
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
@@ -47,9 +51,15 @@ def page(resource: dict[str, Any], *, base: str, url: str, title: str | None = N
     ).encode("utf-8", "backslashreplace")
 
 
+def _header(base: str, is_open: bool) -> str:
+    home = _attribute(f"{base}/metadata")
+    warning = f'<strong class="open">{escape(OPEN)}</strong>' if is_open else ""
+    return (
+        f'<header><a class="brand" href="{home}">MediConnect</a><span class="version">FHIR R4</span>{warning}</header>'
+    )
+
+
 def _body(resource: dict[str, Any], heading: str, base: str, url: str) -> Iterator[str]:
-    home = f"{base}/metadata"
-    yield f'<header><a class="brand" href="{_attribute(home)}">MediConnect</a><span class="version">FHIR R4</span></header>'
     yield f'<main><nav aria-label="Path">{"".join(_path(base, url))}</nav>'
     yield f"<h1>{escape(heading)}</h1>"
     facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in _facts(resource))

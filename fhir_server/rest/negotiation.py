@@ -65,13 +65,13 @@ def wanted_format(accept: str | None, named: str | None) -> Format:
 
 
 @lru_cache(maxsize=256)
-def content_type(format: Format, accept: str | None = None, named: str | None = None) -> str:  # noqa: A002
+def content_type(chosen: Format, accept: str | None = None, named: str | None = None) -> str:
     """The Content-Type of an answer in that format; given what was asked, a generic type is answered in kind."""
     if accept is not None or named is not None:
         wanted = _wanted(accept, named)
-        if wanted.format is format and wanted.name in _GENERIC:
+        if wanted.format is chosen and wanted.name in _GENERIC:
             return f"{wanted.name}; charset=utf-8"
-    return _CONTENT_TYPES[format]
+    return _CONTENT_TYPES[chosen]
 
 
 @lru_cache(maxsize=256)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
+from fhir_server.rest.html import OPEN
 from fhir_server.rest.routes import ROUTES, Route
 from fhir_server.settings import Settings
 from profiles.definitions import r4
@@ -17,11 +18,11 @@ NAMES = {"[type]": "type", "[id]": "id", "[vid]": "vid", "[member]": "member"}
 
 def openapi(settings: Settings) -> dict[str, Any]:
     """The document behind /docs."""
-    return _document(settings.fhir_base)
+    return _document(settings.fhir_base, settings.security == "open")
 
 
 @lru_cache(maxsize=4)
-def _document(base: str) -> dict[str, Any]:
+def _document(base: str, is_open: bool) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
         paths.setdefault(_path(route), {})[route.method.lower()] = _operation(route)
@@ -33,7 +34,8 @@ def _document(base: str) -> dict[str, Any]:
         "info": {
             "title": "MediConnect FHIR R4",
             "version": version("mediconnect"),
-            "description": f"FHIR base: {base}. The CapabilityStatement at {base}/metadata says all of it.",
+            "description": (f"**{OPEN}**\n\n" if is_open else "")
+            + f"FHIR base: {base}. The CapabilityStatement at {base}/metadata says all of it.",
         },
         "paths": paths,
     }

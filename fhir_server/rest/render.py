@@ -111,6 +111,6 @@ def _formatted(
         case Format.HTML:
             response.headers.extend(html.HEADERS)
             url = context.base + scope["path"].removeprefix("/fhir")
-            return html.page(resource, base=context.base, url=url)
+            return html.page(resource, base=context.base, url=url, is_open=context.bearers is None)
         case _:
             return dump_pretty(resource)

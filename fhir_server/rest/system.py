@@ -81,7 +81,7 @@ class Entries:
         """The answer of an entry of a batch, its refusal or failure as an answer too."""
         try:
             return await self._answer(context, entry_of(context, place, item))
-        except Exception as error:  # noqa: BLE001 (each failure is its entry's answer; what nobody foresaw is logged)
+        except Exception as error:  # noqa: BLE001 - each failure is its entry's answer; what nobody foresaw is logged
             refusal = refusal_of(error)
             etag = dict(refusal.headers).get("etag", "")
             return Answer(refusal.status, etag=etag, outcome=dump_json(operation_outcome(refusal.issues)))

@@ -47,7 +47,7 @@ def _statement(compiler: Compiler, query: Query) -> Fragment:
     return compiler.count(query) if query.summary == "count" or query.count == 0 else compiler.page(query)
 
 
-async def _nothing(fragment: Fragment) -> list[Match]:  # noqa: ARG001 (the statement is shown, not fetched)
+async def _nothing(fragment: Fragment) -> list[Match]:  # noqa: ARG001 - the statement is shown, not fetched
     return []
 
 

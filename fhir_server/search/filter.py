@@ -251,7 +251,7 @@ def _unequal(reader: _Reader, types: tuple[str, ...], parameter: Parameter, oper
     return Every((Missing(parameter, missing=False), Except(_equal(reader, types, parameter, "eq", value))))
 
 
-def _spelled(reader: _Reader, types: tuple[str, ...], parameter: Parameter, operator: str, value: str) -> Term:  # noqa: ARG001
+def _spelled(reader: _Reader, types: tuple[str, ...], parameter: Parameter, operator: str, value: str) -> Term:  # noqa: ARG001 - as every Compare
     how: Literal["eq", "ew", "co"] = "eq" if operator == "eq" else "ew" if operator == "ew" else "co"
     text = normalised(value) if parameter.type == "string" else value
     if not text:
@@ -259,12 +259,12 @@ def _spelled(reader: _Reader, types: tuple[str, ...], parameter: Parameter, oper
     return Spelled(parameter, how, text)
 
 
-def _starting(reader: _Reader, types: tuple[str, ...], parameter: Parameter, operator: str, value: str) -> Term:  # noqa: ARG001
+def _starting(reader: _Reader, types: tuple[str, ...], parameter: Parameter, operator: str, value: str) -> Term:  # noqa: ARG001 - as every Compare
     name = parameter.code if parameter.type == "string" else f"{parameter.code}:below"
     return reader.terms.term(types, name, escaped(value))
 
 
-def _overlapping(reader: _Reader, types: tuple[str, ...], parameter: Parameter, operator: str, value: str) -> Term:  # noqa: ARG001
+def _overlapping(reader: _Reader, types: tuple[str, ...], parameter: Parameter, operator: str, value: str) -> Term:  # noqa: ARG001 - as every Compare
     limits = date.span(value)
     if limits is None:
         raise refuse("value", f"_filter: {parameter.code} po {value}: a date is needed", "_filter")

@@ -48,7 +48,7 @@ class Alone:
     def target(self, reference: str) -> None:
         """Nothing."""
 
-    def referring(self, kind: str, parameter: Parameter, target: str) -> Iterable[Resource]:  # noqa: ARG002
+    def referring(self, kind: str, parameter: Parameter, target: str) -> Iterable[Resource]:  # noqa: ARG002 - Related names them
         """Nothing."""
         return ()
 
@@ -58,7 +58,7 @@ class Matcher:
     """Matches for one tenant, with a look at other resources where a term asks for them."""
 
     tenant: int
-    related: Related = Alone()  # noqa: RUF009 (it has no state)
+    related: Related = Alone()  # noqa: RUF009 - it has no state
     base: str = ""  # the FHIR base of the server: references below it are its own
 
     def matches(self, query: Query, resource: Resource) -> bool:

@@ -268,20 +268,20 @@ def _list(value: str, context: Context) -> Term:
     return Listed(tuple(lists))
 
 
-def _text(value: str, context: Context) -> Term:  # noqa: ARG001 (as the others of the table)
+def _text(value: str, context: Context) -> Term:  # noqa: ARG001 - as the others of the table
     return Words(
         tuple(text.parse("_text", unescape(one)) for one in alternatives("_text", value, MOST_TEXTS)), narrative=True
     )
 
 
-def _content(value: str, context: Context) -> Term:  # noqa: ARG001
+def _content(value: str, context: Context) -> Term:  # noqa: ARG001 - as the others of the table
     return Words(
         tuple(text.parse("_content", unescape(one)) for one in alternatives("_content", value, MOST_TEXTS)),
         narrative=False,
     )
 
 
-def _query(value: str, context: Context) -> Term:  # noqa: ARG001
+def _query(value: str, context: Context) -> Term:  # noqa: ARG001 - as the others of the table
     raise refuse("not-supported", f"_query={value}: this server defines no named queries", "_query")
 
 

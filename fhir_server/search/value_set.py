@@ -56,7 +56,7 @@ class Asked:
         self.names.add((VALUE_SET, value_set))
         return frozenset()
 
-    def subsumed(self, system: str, code: str, direction: Direction) -> frozenset[str]:  # noqa: ARG002
+    def subsumed(self, system: str, code: str, direction: Direction) -> frozenset[str]:  # noqa: ARG002 - the lookup asks by it
         """The code alone; its system is noted."""
         self.names.add((CODE_SYSTEM, system))
         return frozenset((code,))

@@ -14,15 +14,16 @@ from fhir_server.store.pool import Connection
 
 APPEND = """
 INSERT INTO audit (tenant, subtype, status, outcome, client, account, fhir_user, token, network, request,
-                   patients, entities, query, detail)
-SELECT $1, subtype, status, outcome, client, account, fhir_user, token, network, request, patients, entities, query, detail
+                   patients, entities, query, detail, operator)
+SELECT $1, subtype, status, outcome, client, account, fhir_user, token, network, request, patients, entities, query, detail,
+       operator
 FROM json_to_recordset($2::json) AS n (
     subtype text, status smallint, outcome smallint, client text, account text, fhir_user text, token text, network text,
-    request text, patients text[], entities text[], query text, detail text)
+    request text, patients text[], entities text[], query text, detail text, operator text)
 """
 WAITING = """
-SELECT seq, recorded, subtype, status, outcome, client, account, fhir_user, token, network, request, patients, entities,
-       query, detail
+SELECT seq, recorded, subtype, status, outcome, client, account, fhir_user, token, network, request, operator, patients,
+       entities, query, detail
 FROM audit WHERE tenant = $1 ORDER BY seq LIMIT $2
 """
 LAST_SEAL = "SELECT number, chain FROM audit_seal WHERE tenant = $1 ORDER BY number DESC LIMIT 1"
@@ -48,7 +49,10 @@ WRITE_NOTED = b"WITH noted AS (" + APPEND.replace("$2", f"${_LAST + 1}").encode(
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened. `outcome` is a code of AuditEvent.outcome; references are relative to the base."""
+    """One thing that happened. `outcome` is a code of AuditEvent.outcome; references are relative to the base.
+
+    `operator`: who did it at the server's own terminal; `network` is that machine's name then.
+    """
 
     subtype: str
     status: int
@@ -63,6 +67,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     entities: tuple[str, ...] = ()
     query: str | None = None
     detail: str | None = None
+    operator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,9 @@ async def write_noted(
 async def waiting(conn: Connection, tenant: int, most: int) -> list[Noted]:
     """The oldest notes that are not sealed."""
     rows = await (await conn.execute(WAITING, (tenant, most), prepare=True)).fetchall()
-    names = ("subtype", "status", "outcome", "client", "account", "fhir_user", "token", "network", "request")
+    names = (
+        "subtype", "status", "outcome", "client", "account", "fhir_user", "token", "network", "request", "operator",
+    )  # fmt: skip
     return [
         Noted(
             seq, recorded,

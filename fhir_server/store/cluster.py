@@ -117,7 +117,7 @@ def spawn(
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
-            preexec_fn=_die_with_parent(on_parent_death),  # noqa: PLW1509 (as above)
+            preexec_fn=_die_with_parent(on_parent_death),  # noqa: PLW1509 - one call into the kernel, as above
             **streams,
         )
 

@@ -248,7 +248,7 @@ def socket_folder(cluster: Path, account: Account | None) -> str:
     uid = account.uid if account else os.geteuid()
     name = hashlib.sha256(os.fsencode(cluster)).hexdigest()[:12]
     root = tempfile.gettempdir()
-    folder = Path(root if len(root) < 40 and PLAIN_PATH.fullmatch(root) else "/tmp", f"mediconnect-{uid}-{name}")  # noqa: S108 (checked below)
+    folder = Path(root if len(root) < 40 and PLAIN_PATH.fullmatch(root) else "/tmp", f"mediconnect-{uid}-{name}")  # noqa: S108 - the owner is checked below
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
         if account:

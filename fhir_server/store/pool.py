@@ -138,4 +138,4 @@ def _raise_unless_lost_race(error: psycopg.Error, attempt: int) -> None:
 
 async def _back_off(attempt: int) -> None:
     """Waits a little longer each time, never two writers in step."""
-    await asyncio.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 7)))  # noqa: S311 (not a secret)
+    await asyncio.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 7)))  # noqa: S311 - not a secret

@@ -21,7 +21,7 @@ def number(value: int | Decimal) -> Items:
     """A result as a collection; nothing for an Integer of more than 32 bits, or what is no number."""
     if isinstance(value, int):
         return [value] if -MAX_INTEGER - 1 <= value <= MAX_INTEGER else EMPTY
-    return [value] if value == value and abs(value.adjusted()) < 1000 else EMPTY  # noqa: PLR0124  # NaN is not itself
+    return [value] if value == value and abs(value.adjusted()) < 1000 else EMPTY  # noqa: PLR0124 - NaN is not itself
 
 
 def calculate(operator: str, left: Items, right: Items) -> Items:

@@ -150,7 +150,9 @@ def end_others(visit: Visit) -> Response:
 def withdraw(visit: Visit) -> Response:
     """Takes an app's access away: its tokens are good no more."""
     account = require(visit, "/auth/account")
-    visit.site.authorizations.withdraw(account.id, visit.field("client", 128))
+    client = visit.field("client", 128)
+    visit.site.authorizations.withdraw(account.id, client)
+    visit.note("revoke", "success", detail="access of an app withdrawn", client=client)
     return visit.go("/auth/account?done=app")
 
 

@@ -17,7 +17,7 @@ def by_get(visit: Visit) -> Response:
     id_ = _begun(visit, visit.browser.hash)
     if isinstance(id_, Response):
         return id_
-    pending = visit.site.authorizations.pending(id_, visit.browser.hash)
+    pending = visit.site.authorizations.pending(id_, visit.browser.hash, visit.visitor.network)
     assert pending is not None, "kept just now"
     return visit.go(visit.site.authorizations.next(pending, person_of(visit)))
 
@@ -36,5 +36,6 @@ def _begun(visit: Visit, browser: bytes | None) -> str | Response:
         visit.note("denied", "failure", detail="authorization request")
         raise Halt(error.status, "This app cannot be let in", f"{error} Tell those who make the app.") from None
     except Returned as error:
-        visit.note("denied", "failure", detail=f"authorization request of {error.client}: {error.error.code}")
+        detail = f"authorization request: {error.error.code}"
+        visit.note("denied", "failure", detail=detail, client=error.client)
         return visit.go(error.url)

@@ -17,7 +17,7 @@ from smart_auth.wording import granted, names, permissions
 
 def pending_of(visit: Visit) -> Pending:
     """The authorization this browser has begun; raises Halt where there is none."""
-    found = visit.site.authorizations.pending(visit.pending, visit.browser.hash) if visit.pending else None
+    found = _found(visit)
     if found is None:
         raise Halt(
             410,
@@ -30,8 +30,13 @@ def pending_of(visit: Visit) -> Pending:
 
 def name_of_app(visit: Visit) -> str:
     """The name of the app that waits for the person, or empty."""
-    found = visit.site.authorizations.pending(visit.pending, visit.browser.hash) if visit.pending else None
+    found = _found(visit)
     return found.client.name if found else ""
+
+
+def _found(visit: Visit) -> Pending | None:
+    site, network = visit.site, visit.visitor.network
+    return site.authorizations.pending(visit.pending, visit.browser.hash, network) if visit.pending else None
 
 
 def person_of(visit: Visit) -> SignedIn | None:
@@ -55,11 +60,21 @@ def go_on(visit: Visit) -> Response:
     return visit.go(visit.site.authorizations.next(pending_of(visit), person_of(visit)))
 
 
+def due(visit: Visit, page: str) -> Pending | Response:
+    """The authorization as it stands for who is signed in, where this page is what it needs next; else the way there.
+
+    An address in a browser's history outlives who opened it: what somebody else has chosen is forgotten here, not shown.
+    """
+    pending, person = pending_of(visit), person_of(visit)
+    onward = visit.site.authorizations.next(pending, person)
+    return pending_of(visit) if onward == f"/auth/{page}?pending={pending.id}" else visit.go(onward)
+
+
 def show(visit: Visit) -> Response:
-    pending = pending_of(visit)
-    person, account = person_of(visit), visit.account
-    if person is None or account is None:
-        return visit.go(f"/auth/login{visit.carried()}")
+    pending, account = due(visit, "consent"), visit.account
+    if isinstance(pending, Response):
+        return pending
+    assert account is not None, "nobody is asked for consent before they have signed in"
     patient = _patient(visit, pending)
     parts = permissions(pending.scopes, whose(account, patient), visit.site.configuration.types)
     return visit.page(

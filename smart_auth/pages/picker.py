@@ -6,15 +6,16 @@ https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html#requ
 from starlette.responses import Response
 
 from smart_auth.authorization import Pending
-from smart_auth.pages.consent import pending_of, person_of
+from smart_auth.pages.consent import due, pending_of, person_of
 from smart_auth.pages.visit import Visit
 from smart_auth.people import SignedIn
 
 
 def show(visit: Visit) -> Response:
-    pending, person = pending_of(visit), person_of(visit)
-    if person is None:
-        return visit.go(f"/auth/login{visit.carried()}")
+    pending, person = due(visit, "pick"), person_of(visit)
+    if isinstance(pending, Response):
+        return pending
+    assert person is not None, "nobody chooses before they have signed in"
     return _page(visit, pending, person)
 
 

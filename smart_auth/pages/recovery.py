@@ -56,7 +56,17 @@ def _form(visit: Visit, secret: str, problem: str = "", status: int = 200) -> Re
     account = visit.site.accounts.by_id(ticket.account) if ticket and ticket.account else None
     if account is None or account.disabled:
         raise OVER
-    return visit.page("reset.html", status, ticket=secret, email=account.email, problem=problem)
+    return visit.page(
+        "reset.html",
+        status,
+        ticket=secret,
+        email=account.email,
+        problem=problem,
+        action="/auth/reset",
+        lead="You are signed out everywhere else as soon as it is set.",
+        to="",
+        adopt_ticket="",
+    )
 
 
 def reset(visit: Visit) -> Response:

@@ -14,8 +14,10 @@ from smart_auth.mail import email_address
 from smart_auth.pages.consent import name_of_app
 from smart_auth.pages.visit import Halt, Visit
 from smart_auth.passkey import InvalidPasskey
+from smart_auth.password import UnfitPassword, check_password
 
 SECOND_FACTOR_SECONDS = 600
+PASSWORD_SECONDS = 1800
 WRONG = "The e-mail address or the password is wrong."
 DONE = {
     "signed-out": "You are signed out.",
@@ -109,6 +111,57 @@ def _same_browser(visit: Visit, kept: str) -> bool:
 
 
 def _in(visit: Visit, account: Account, factors: tuple[str, ...]) -> Response:
+    """In; with a password that an administrator has chosen, behind the choice of one of the person's own."""
+    # "mail" stands for a password that was chosen just now, behind the link in a letter.
+    if account.password_given == "administrator" and "pwd" in factors and "mail" not in factors:
+        content = {"factors": list(factors), "browser": visit.browser.hash.hex()}
+        ticket = visit.site.tickets.issue("password", account.id, content, PASSWORD_SECONDS)
+        return _ask_password(visit, account, ticket)
+    return _entered(visit, account, factors)
+
+
+def _ask_password(visit: Visit, account: Account, ticket: str, problem: str = "", status: int = 200) -> Response:
+    return visit.page(
+        "reset.html",
+        status,
+        ticket=ticket,
+        email=account.email,
+        problem=problem,
+        action="/auth/login/password",
+        lead="Yours was given to you, so somebody else knows it. Choose one that only you know.",
+        to=visit.to,
+        adopt_ticket=visit.field("adopt", 100),
+    )
+
+
+def choose_password(visit: Visit) -> Response:
+    """Takes the password that the person chooses in place of the one they were given, and lets them in."""
+    secret, chosen = visit.field("ticket", 100), visit.field("password", 400)
+    ticket = visit.site.tickets.peek("password", secret)
+    account = visit.site.accounts.by_id(ticket.account) if ticket and ticket.account else None
+    if ticket is None or account is None or account.disabled or not _same_browser(visit, ticket.content["browser"]):
+        return form(visit, "That took too long. Sign in again.", 401, visit.field("adopt", 100))
+    if problem := _unfit(visit, account, chosen):
+        return _ask_password(visit, account, secret, problem, 422)
+    if visit.site.tickets.take("password", secret) is None:
+        return form(visit, "Sign in again.", 401)
+    visit.site.accounts.set_password(account, chosen)
+    visit.site.sessions.end_others(account.id)
+    visit.site.tickets.void("reset", account.id)
+    visit.note("account", "success", account, "password chosen in place of a given one")
+    return _entered(visit, account, tuple(ticket.content["factors"]))
+
+
+def _unfit(visit: Visit, account: Account, chosen: str) -> str:
+    """What is wrong with a password, in words for the person, or empty."""
+    try:
+        check_password(chosen, account.email, account.name)
+    except UnfitPassword as error:
+        return str(error)
+    return "Choose another one than the one you were given." if visit.site.accounts.is_password(account, chosen) else ""
+
+
+def _entered(visit: Visit, account: Account, factors: tuple[str, ...]) -> Response:
     """In, with the provider bound that the person came with."""
     external = visit.site.external
     voucher = external.held(visit.field("adopt", 100), take=True) if external else None

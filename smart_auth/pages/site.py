@@ -11,6 +11,7 @@ from pathlib import Path
 from smart_auth.account import Accounts
 from smart_auth.authorization import Authorizations
 from smart_auth.cipher import Cipher
+from smart_auth.client import Clients
 from smart_auth.configuration import Configuration
 from smart_auth.event import Journal
 from smart_auth.external import ExternalSignIn, Provider
@@ -47,6 +48,7 @@ class Site:
 
     configuration: Configuration
     accounts: Accounts
+    clients: Clients
     second_factors: SecondFactors
     passkeys: Passkeys
     tickets: Tickets
@@ -102,6 +104,7 @@ def site_of(
     return Site(
         configuration=configuration,
         accounts=accounts,
+        clients=Clients(database, accounts.sessions.grants),
         second_factors=SecondFactors(database, Cipher(key), derived(key, "recovery codes")),
         passkeys=Passkeys(database, tickets, configuration.origin),
         tickets=tickets,

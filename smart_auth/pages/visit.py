@@ -100,7 +100,13 @@ class Visit:
 
     def page(self, template: str, status: int = 200, **values: object) -> HTMLResponse:
         """A page from its template."""
-        shown = {"visit": self, "organization": self.site.organization, "query": self.carried(), "outbox": self.outbox}
+        shown = {
+            "visit": self,
+            "status": status,
+            "organization": self.site.organization,
+            "query": self.carried(),
+            "outbox": self.outbox,
+        }
         text = environment().get_template(template).render(**shown, **values)
         return HTMLResponse(text, status)
 
@@ -127,13 +133,16 @@ class Visit:
         clear_session(response, secure=self.site.configuration.secure)
         return response
 
-    def note(self, kind: Kind, outcome: Outcome, account: Account | None = None, detail: str = "") -> None:
+    def note(
+        self, kind: Kind, outcome: Outcome, account: Account | None = None, detail: str = "", client: str | None = None
+    ) -> None:
         """Puts on record what happened."""
         who = account or self.account
         self.site.journal.note(
             Event(
                 kind=kind,
                 outcome=outcome,
+                client=client,
                 account=who.id if who else None,
                 fhir_user=who.fhir_user if who else None,
                 network=self.visitor.network,
@@ -149,7 +158,7 @@ class Visit:
     def write(self, to: str, template: str, **values: object) -> None:
         """Sends a letter from its template; a letter that cannot be sent is on record, and the person asks again."""
         shown = {"organization": self.site.organization, **values}
-        subject, _, text = letters().get_template(f"mail/{template}.txt").render(**shown).partition("\n\n")
+        subject, _, text = letters().get_template(f"{template}.txt").render(**shown).partition("\n\n")
         try:
             self.site.post.send(Letter(to, subject.strip(), text.strip() + "\n"))
         except NotSent as error:
@@ -184,8 +193,9 @@ def environment() -> Environment:
 
 @cache
 def letters() -> Environment:
-    """Letters are plain text, in which nothing is escaped."""
-    return Environment(loader=PackageLoader("smart_auth.pages"), autoescape=False, undefined=StrictUndefined)  # noqa: S701
+    """The letters alone: they go out as text/plain, where an escaped apostrophe would be read as it stands."""
+    folder = PackageLoader("smart_auth.pages", "templates/mail")
+    return Environment(loader=folder, autoescape=False, undefined=StrictUndefined)  # noqa: S701 - no markup in this folder
 
 
 @cache

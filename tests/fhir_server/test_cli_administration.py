@@ -1,6 +1,7 @@
 """The commands for apps and accounts: what is asked for by options, and what ends when one is closed."""
 
 import json
+import socket
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from fhir_server.cli import app
 from fhir_server.settings import Settings
 from fhir_server.smart import configuration_of, database_of, key_of
+from fhir_server.terminal import operator
 from smart_auth.server import signing_keys, verifier_of
 from tests.smart_auth.bureau import RSA, bureau, public_set
 from tests.smart_auth.persons import anna, cheap_passwords
@@ -133,7 +135,7 @@ def test_keys_are_not_rotated_under_another_secret_than_the_servers(run, tmp_pat
 
 
 def test_commands_work_beside_a_server_that_holds_the_embedded_database(data_dir: Path, monkeypatch):
-    from fhir_server.store.embedded import EmbeddedPostgres  # noqa: PLC0415 (only this test starts one of its own)
+    from fhir_server.store.embedded import EmbeddedPostgres  # noqa: PLC0415 - only this test starts one of its own
 
     monkeypatch.setenv("MEDICONNECT_DATABASE_URL", "")
     monkeypatch.setenv("MEDICONNECT_DATA_DIR", str(data_dir))
@@ -148,6 +150,68 @@ def test_commands_work_beside_a_server_that_holds_the_embedded_database(data_dir
         assert held.alive()
     finally:
         held.stop()
+
+
+def test_a_removed_app_loses_what_it_holds_and_is_not_known_any_more(run, desk):
+    client = desk.client()
+    reply = desk.granted(client, OFFLINE)
+    assert run("client", "remove", client.id) == (0, f"{client.id} is removed\n", "")
+    assert desk.good(reply["access_token"]) is None
+    assert desk.server.clients.by_id(client.id) is None
+    assert run("client", "remove", client.id) == (1, "", f"mediconnect: there is no client {client.id}\n")
+
+
+def test_an_account_gets_other_roles_and_another_person(run, desk):
+    person = desk.person()
+    done = run(
+        "account", "bind", person.email, "--role", "practitioner", "--role", "auditor", "--fhir-user", "Practitioner/1"
+    )
+    assert done == (0, f"{person.email} is Practitioner/1 as practitioner, auditor\n", "")
+    bound = desk.server.accounts.by_id(person.account)
+    assert (bound.fhir_user, bound.roles) == ("Practitioner/1", ("practitioner", "auditor"))
+    assert run("account", "bind", person.email, "--role", "king")[0] == 1
+
+
+def test_every_command_that_changes_something_is_on_the_audit_trail(run, desk):
+    """By whom of the operating system, without addresses or passwords; what only looks leaves no trace."""
+    added = add(run, "--name", "Growth Chart", "--redirect-uri", "https://growth.example/back")["client_id"]
+    for command in ("disable", "approve", "remove"):
+        run("client", command, added)
+    run("keys", "rotate")
+    run("account", "add", "eve@example.org", "--name", "Eve Example", "--role", "auditor")
+    account = desk.server.accounts.by_email("eve@example.org").id
+    run("account", "bind", "eve@example.org", "--role", "administrator")
+    for command in ("password", "token", "disable", "enable", "list"):
+        run("account", command, *(["eve@example.org"] if command != "list" else []))
+    run("client", "list")
+    run("client", "approve", "nobody")
+    rows = desk.database.all(
+        "SELECT subtype, outcome, operator, network, detail, client, account FROM audit ORDER BY seq"
+    )
+    key = rows[4]["detail"].rpartition(" ")[2]
+    assert [(row["subtype"], row["detail"]) for row in rows] == [
+        ("register", f"mediconnect client add {added}"),
+        ("register", f"mediconnect client disable {added}"),
+        ("register", f"mediconnect client approve {added}"),
+        ("register", f"mediconnect client remove {added}"),
+        ("keys", f"mediconnect keys rotate {key}"),
+        ("account", f"mediconnect account add {account} as auditor"),
+        ("account", f"mediconnect account bind {account} to nobody as administrator"),
+        ("account", f"mediconnect account password {account}"),
+        ("token", f"mediconnect account token {account} for user/*.cruds user/AuditEvent.rs"),
+        ("account", f"mediconnect account disable {account}"),
+        ("account", f"mediconnect account enable {account}"),
+    ]
+    assert {(row["outcome"], row["operator"], row["network"]) for row in rows} == {
+        (0, operator(), socket.gethostname())
+    }
+    assert {row["client"] or row["account"] for row in rows} == {None}
+
+
+def test_a_server_without_an_audit_trail_keeps_none_of_commands_either(run, desk, monkeypatch):
+    monkeypatch.setenv("MEDICONNECT_AUDIT", "0")
+    assert run("keys", "rotate")[0] == 0
+    assert desk.database.all("SELECT seq FROM audit") == []
 
 
 def test_a_terminal_gets_a_token_that_the_server_believes(run, database_url: str, tmp_path: Path):

@@ -55,6 +55,7 @@ STORE = {
         "subject": {"reference": "Patient/zoe"},
         "period": {"start": "2026-03-04"},
     },
+    "Encounter/dangling": {"status": "finished", "class": {"code": "AMB"}, "subject": {"reference": "Group/all"}},
 }
 
 
@@ -133,6 +134,26 @@ def test_visits_are_those_of_a_patient_that_may_be_opened(database_url: str):
 
     visit = [EncounterChoice("visit", "ambulatory", "2026-03-04")]
     assert told(database_url, ask) == [visit, visit, [], []]
+
+
+def test_a_visit_is_one_of_its_own_patient_alone(database_url: str):
+    def ask(people: StoredPeople) -> tuple[list[str | None], list[bool]]:
+        staff = ("Practitioner/otto", ("practitioner",))
+        return [people.patient_of(one) for one in ("visit", "dangling", "none", "visit,none")], [
+            people.may_open_encounter(*staff, "zoe", "visit"),
+            people.may_open_encounter("RelatedPerson/mother", ("related-person",), "zoe", "visit"),
+            people.may_open_encounter(*staff, "vera", "visit"),
+            people.may_open_encounter(*staff, "zoe", "none"),
+            people.may_open_encounter(*staff, "zoe", "visit,none"),
+            people.may_open_encounter("RelatedPerson/former", ("related-person",), "zoe", "visit"),
+            people.may_open_encounter("Patient/vera", ("patient",), "vera", "visit"),
+        ]
+
+    assert told(database_url, ask) == (["zoe", None, None, None], [True, True, *[False] * 5])
+
+
+def test_two_patients_are_never_opened_as_one(database_url: str):
+    assert not told(database_url, lambda people: people.may_open("", ("administrator",), "zoe,vera"))
 
 
 def test_a_patient_is_registered(database_url: str):

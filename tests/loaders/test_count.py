@@ -56,6 +56,15 @@ def test_links_are_told_from_strings_and_from_each_other():
     assert not [text for _, text in found if "3d0b7c0e" in text]
 
 
+def test_the_audit_trail_of_the_server_is_nothing_that_was_loaded():
+    entity = [{"what": {"reference": "Patient/gone"}}]
+    theirs = {"resourceType": "AuditEvent", "id": "theirs", "source": {"site": "elsewhere"}, "entity": entity}
+    own = {"resourceType": "AuditEvent", "id": "own", "source": {"site": BASE}, "entity": entity}
+    stored = held(theirs, own)
+    assert dict(stored.counts) == {"AuditEvent": 1}
+    assert dict(stored.dangling()) == {"Patient/gone": 1}
+
+
 def test_what_is_left_and_what_dangles_is_counted():
     stored = held(PATIENT, DOCUMENT)
     assert dict(stored.counts) == {"Patient": 1, "DocumentReference": 1}

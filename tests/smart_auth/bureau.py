@@ -3,15 +3,18 @@
 import contextlib
 import itertools
 import json
+import threading
 import time
 import uuid
 from base64 import b64encode, urlsafe_b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
+import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from joserfc import jwt
@@ -28,7 +31,7 @@ from smart_auth.people import SignedIn
 from smart_auth.router import auth_router
 from smart_auth.server import AuthorizationServer, Surroundings, authorization_server
 from smart_auth.store import Database
-from tests.smart_auth.persons import KEY, Diary, Village, anna, village
+from tests.smart_auth.persons import KEY, Diary, Village, anna, cheap_passwords, village
 
 ORIGIN = "https://hospital.example"
 TYPES = ("Patient", "Observation", "Condition", "Encounter", "Practitioner")
@@ -37,6 +40,7 @@ VERIFIER = "v" * 64
 RSA = RSAKey.generate_key(2048, {"kid": "rsa"})
 EC = ECKey.generate_key("P-384", {"kid": "ec"})
 NUMBERS = itertools.count(1)
+T = TypeVar("T")
 ALL = "openid fhirUser profile launch/patient offline_access online_access patient/*.cruds user/*.cruds"
 
 
@@ -57,6 +61,18 @@ def claims_of(token: str) -> dict[str, Any]:
     """What a JWT says, whoever signed it."""
     payload = token.split(".")[1]
     return json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+
+
+def at_once(*calls: Callable[[], T]) -> list[T]:
+    """What calls give that begin at the same moment, each in a thread of its own."""
+    gate = threading.Barrier(len(calls))
+
+    def begun(call: Callable[[], T]) -> T:
+        gate.wait()
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(begun, calls))
 
 
 @dataclass
@@ -170,7 +186,7 @@ class Bureau:
 
 @contextlib.contextmanager
 def bureau(database_url: str, data_dir: Path, **facts: Any) -> Iterator[Bureau]:
-    """An authorization server on a migrated database; `facts` go to its configuration."""
+    """An authorization server on a migrated database, with cheap passwords; `facts` go to its configuration."""
     database = Database(database_url, 1)
     database.open()
     people, diary, revoked = village(), Diary(), {}
@@ -180,7 +196,8 @@ def bureau(database_url: str, data_dir: Path, **facts: Any) -> Iterator[Bureau]:
     app = FastAPI()
     app.include_router(auth_router(server))
     try:
-        with TestClient(app, base_url=ORIGIN) as http:
+        with pytest.MonkeyPatch.context() as patch, TestClient(app, base_url=ORIGIN) as http:
+            cheap_passwords(patch)
             yield Bureau(server, http, database, people, diary, revoked)
     finally:
         database.close()

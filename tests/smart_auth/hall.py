@@ -1,17 +1,15 @@
 """The pages under a real HTTP server, with a village behind them and one app that asks."""
 
-# ruff: noqa: ARG002 (a stand-in is given what the real one needs)
+# ruff: noqa: ARG002 - a stand-in is given what the real one needs
 
 import contextlib
 import socket
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import uvicorn
 from fastapi import FastAPI
 
 from smart_auth.authorization import ConnectedApp, Pending
@@ -26,6 +24,7 @@ from smart_auth.pages.site import House, Site, site_of
 from smart_auth.people import SignedIn
 from smart_auth.scope import parse_scopes
 from smart_auth.store import Database
+from tests.running import serve
 from tests.smart_auth.persons import KEY, Diary, Village, accounts, village
 
 TYPES = (
@@ -54,21 +53,23 @@ class Desk:
     )
     granted: list[str] = field(default_factory=list)
     withdrawn: list[str] = field(default_factory=list)
+    apps: list[Client] = field(default_factory=list)
+    page: str = ""  # the one that is next, in place of the one that would be
 
     def begin(self, query: bytes, browser: bytes | None) -> str:
         raise Unsafe("No app begins anything here.")
 
     def launchable(self) -> Sequence[Client]:
-        return []
+        return self.apps
 
     def launch(self, launch: Launch) -> tuple[str, str]:
         raise invalid_request("no app can be started here")
 
-    def pending(self, id_: str, browser: bytes) -> Pending | None:
+    def pending(self, id_: str, browser: bytes, network: str) -> Pending | None:
         return self.request if id_ == self.request.id else None
 
     def next(self, pending: Pending, person: SignedIn | None) -> str:
-        page = "login" if person is None else "consent" if pending.patient else "pick"
+        page = "login" if person is None else self.page or ("consent" if pending.patient else "pick")
         return f"/auth/{page}?pending={pending.id}"
 
     def choose(self, pending: Pending, person: SignedIn, patient: str | None, encounter: str | None) -> None:
@@ -124,15 +125,8 @@ def hall(database_url: str, data_dir: Path, provider: Provider | None = None, **
         site = site_of(facts, database, KEY, accounts(database), desk, people, diary, House(data_dir, **told))
         app = FastAPI()
         app.include_router(pages_router(site))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-        thread.start()
         try:
-            while not server.started:
-                assert thread.is_alive(), "the server ended before it answered"
-                time.sleep(0.01)
-            yield Hall(origin, site, desk, people, diary)
+            with serve(app, bound):
+                yield Hall(origin, site, desk, people, diary)
         finally:
-            server.should_exit = True
-            thread.join(timeout=15)
             database.close()

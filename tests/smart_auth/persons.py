@@ -1,6 +1,6 @@
 """People for the tests of accounts and pages: a small village in memory, and the accounts of a database."""
 
-# ruff: noqa: ARG002 (a stand-in is given what the real one needs)
+# ruff: noqa: ARG002 - a stand-in is given what the real one needs
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -48,6 +48,14 @@ class Village:
 
     def may_open(self, fhir_user: str, roles: Sequence[str], patient: str) -> bool:
         return "practitioner" in roles or fhir_user == f"Patient/{patient}"
+
+    def patient_of(self, encounter: str) -> str | None:
+        return next(
+            (patient for patient, seen in self.encounters.items() if encounter in {one.id for one in seen}), None
+        )
+
+    def may_open_encounter(self, fhir_user: str, roles: Sequence[str], patient: str, encounter: str) -> bool:
+        return self.may_open(fhir_user, roles, patient) and self.patient_of(encounter) == patient
 
     def encounters_for(self, fhir_user: str, roles: Sequence[str], patient: str) -> list[EncounterChoice]:
         return self.encounters.get(patient, [])

@@ -7,20 +7,9 @@ from smart_auth.account import EmailTaken, SignInRefused
 from smart_auth.browser import cookie_name
 from smart_auth.first_start import Binding, lines, make_accounts, make_administrator
 from smart_auth.store import Database
-from tests.smart_auth.persons import ELSEWHERE, HOME, PASSWORD, accounts, anna, cheap_passwords
+from tests.smart_auth.persons import ELSEWHERE, HOME, PASSWORD, accounts, anna
 
-
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch):
-    cheap_passwords(monkeypatch)
-
-
-@pytest.fixture
-def database(database_url):
-    database = Database(database_url, 1)
-    database.open()
-    yield database
-    database.close()
+pytestmark = pytest.mark.usefixtures("cheap")
 
 
 @pytest.fixture
@@ -60,10 +49,31 @@ def test_an_address_has_one_account(known):
         known.set_email(other, "anna@example.org")
 
 
-@pytest.mark.parametrize("change", [{"roles": ()}, {"roles": ("king",)}, {"fhir_user": "Observation/1"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"roles": ()},
+        {"roles": ("king",)},
+        *(
+            {"fhir_user": user}
+            for user in ("Observation/1", "Organization/1", "Device/1", "Patient", "http://h.example/Patient/1")
+        ),
+    ],
+)
 def test_an_account_has_roles_of_the_product_and_is_a_person(known, change):
+    """S-O1 (@198): so that fhirUser is never anything else, made so or bound so later."""
     with pytest.raises(ValueError, match=r"roles|person"):
         anna(known, **change)
+    made = anna(known)
+    with pytest.raises(ValueError, match=r"roles|person"):
+        known.bind(made, **{"fhir_user": None, "roles": ("patient",), **change})
+
+
+def test_all_five_kinds_of_people_may_have_accounts(known):
+    """S-O1 (@198)"""
+    for kind in ("Patient", "Practitioner", "PractitionerRole", "RelatedPerson", "Person"):
+        made = anna(known, f"{kind.lower()}@example.org", fhir_user=f"{kind}/1")
+        assert made.fhir_user == f"{kind}/1"
 
 
 def test_a_session_opens_the_account_until_it_ends(known):

@@ -2,9 +2,11 @@
 
 import hmac
 import json
-import threading
+import subprocess
+import sys
 import time
 from base64 import urlsafe_b64encode
+from functools import partial
 
 import pytest
 from joserfc import jws
@@ -14,19 +16,10 @@ from smart_auth.assertion import Assertions, read_assertion
 from smart_auth.error import OAuthError
 from smart_auth.jwks import KeySets
 from smart_auth.store import Database
-from tests.smart_auth.bureau import EC, RSA, bureau, public_set
-from tests.smart_auth.persons import cheap_passwords
+from tests.smart_auth.bureau import EC, RSA, at_once, public_set
 
 STRANGER = ECKey.generate_key("P-384", {"kid": "ec"})
 SMALL = ECKey.generate_key("P-256", {"kid": "small"})
-
-
-@pytest.fixture(scope="module")
-def desk(module_database_url, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        cheap_passwords(patch)
-        with bureau(module_database_url, tmp_path_factory.mktemp("data")) as made:
-            yield made
 
 
 @pytest.mark.parametrize(("key", "algorithm"), [(RSA, "RS384"), (EC, "ES384")])
@@ -200,25 +193,55 @@ def test_of_many_processes_one_accepts_an_assertion(desk, module_database_url):
     client = desk.system()
     assertion = read_assertion(desk.assertion(client))
     stores = [Database(module_database_url, 1) for _ in range(4)]
-    gate, outcomes = threading.Barrier(len(stores)), []
 
     def check(store):
         store.open()
-        gate.wait()
         try:
             Assertions(store, KeySets(), desk.token_url).check(assertion, client)
-            outcomes.append("accepted")
         except OAuthError as error:
-            outcomes.append(error.code)
+            return error.code
         finally:
             store.close()
+        return "accepted"
 
-    threads = [threading.Thread(target=check, args=(store,)) for store in stores]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    outcomes = at_once(*(partial(check, store) for store in stores))
     assert sorted(outcomes) == ["accepted", *["invalid_client"] * 3]
+
+
+ELSEWHERE = """
+import sys
+from smart_auth.assertion import Assertions, read_assertion
+from smart_auth.client import Clients
+from smart_auth.error import OAuthError
+from smart_auth.jwks import KeySets
+from smart_auth.store import Database
+url, audience, client, text = sys.argv[1:]
+database = Database(url, 1)
+database.open()
+try:
+    Assertions(database, KeySets(), audience).check(read_assertion(text), Clients(database).by_id(client))
+    print("accepted")
+except OAuthError as error:
+    print(error.code)
+finally:
+    database.close()
+"""
+
+
+def elsewhere(url, desk, client, assertion):
+    """What another process says of an assertion."""
+    command = [sys.executable, "-c", ELSEWHERE, url, desk.token_url, client.id, assertion]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+
+
+def test_what_one_process_has_accepted_another_refuses(desk, module_database_url):
+    """S-C2 (@336): in both directions."""
+    client = desk.system()
+    here, there = desk.asserted(client), desk.asserted(client)
+    assert desk.system_token(client, **here).is_success
+    assert elsewhere(module_database_url, desk, client, here["client_assertion"]) == "invalid_client"
+    assert elsewhere(module_database_url, desk, client, there["client_assertion"]) == "accepted"
+    refused(desk.system_token(client, **there))
 
 
 def test_the_clock_decides(desk, module_database_url):

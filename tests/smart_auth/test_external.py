@@ -1,6 +1,7 @@
 """Sign-in with an OpenID provider: a provider of the test's own, over HTTP, honest or not."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
@@ -15,7 +16,7 @@ from joserfc.jwk import RSAKey
 
 from smart_auth.external import Provider
 from tests.smart_auth.hall import hall
-from tests.smart_auth.persons import anna, cheap_passwords
+from tests.smart_auth.persons import anna
 from tests.smart_auth.test_pages import CSRF, TICKET, Browser
 
 KEY = RSAKey.generate_key(2048, parameters={"kid": "k1"})
@@ -87,19 +88,24 @@ class OtherHospital:
         return {"access_token": "x", "token_type": "Bearer", "id_token": jwt.encode(header, claims, self.signing)}
 
 
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch):
-    cheap_passwords(monkeypatch)
+pytestmark = pytest.mark.usefixtures("cheap")
 
 
-@pytest.fixture
-def provider():
+@contextlib.contextmanager
+def other_hospital():
+    """A provider that listens."""
     provider = OtherHospital()
     thread = threading.Thread(target=provider.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     yield provider
     provider.server.shutdown()
     provider.server.server_close()
+
+
+@pytest.fixture
+def provider():
+    with other_hospital() as running:
+        yield running
 
 
 @pytest.fixture

@@ -5,16 +5,7 @@ import time
 import pytest
 
 from smart_auth.grant import LaunchContext
-from tests.smart_auth.bureau import bearer, bureau, claims_of
-from tests.smart_auth.persons import cheap_passwords
-
-
-@pytest.fixture(scope="module")
-def desk(module_database_url, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        cheap_passwords(patch)
-        with bureau(module_database_url, tmp_path_factory.mktemp("data")) as made:
-            yield made
+from tests.smart_auth.bureau import bearer, claims_of
 
 
 @pytest.fixture(scope="module")

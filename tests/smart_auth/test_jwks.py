@@ -96,6 +96,21 @@ def test_the_owner_says_how_long_a_set_may_be_kept(cache_control, seconds):
     assert lifetime(cache_control) == seconds
 
 
+@pytest.mark.parametrize(
+    ("cache_control", "age", "seconds"),
+    [
+        ("max-age=120", "100", 20),
+        ("max-age=120", "500", 0),
+        ("max-age=120", "old", 120),
+        ("max-age=9000", "8000", 1000),
+        (None, "9", 60),
+    ],
+)
+def test_what_has_lain_in_another_cache_is_kept_for_what_is_left(cache_control, age, seconds):
+    """S-C5 (@341): https://www.rfc-editor.org/rfc/rfc9111#section-4.2."""
+    assert lifetime(cache_control, age) == seconds
+
+
 def test_a_set_is_kept_as_long_as_it_may_be_and_no_longer():
     """S-C5 (@341, @342): not longer than Cache-Control says; not fetched anew every time."""
     owner = Owner(public_set(EC), "max-age=120")
@@ -237,6 +252,7 @@ class Pages(http.server.BaseHTTPRequestHandler):
         self.send_response({"/away": 302, "/none": 404}.get(self.path, 200))
         self.send_header("Location", "/jwks")
         self.send_header("Cache-Control", "max-age=7")
+        self.send_header("Cache-Control", "private")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -257,9 +273,10 @@ def place():
 
 
 def test_where_development_is_allowed_for_this_machine_is_reached_by_plain_http(place):
+    """@339: by GET, which is all that the page answers."""
     document = retrieve(f"{place}/jwks", loopback=True)
     assert document.body == b'{"keys": []}'
-    assert document.headers["cache-control"] == "max-age=7"
+    assert document.headers["cache-control"] == "max-age=7, private"
     with pytest.raises(Unretrievable):
         retrieve(f"{place}/jwks")
 

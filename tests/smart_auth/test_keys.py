@@ -1,6 +1,5 @@
 """Signing keys: made once, sealed, rotated while what older ones signed stays good."""
 
-import threading
 import time
 from base64 import urlsafe_b64encode
 
@@ -12,7 +11,7 @@ from smart_auth.access_token import LONGEST, AccessToken, InvalidToken, Verifier
 from smart_auth.cipher import FILE, Cipher, Unsealable, digest, new_secret, same, secret_key
 from smart_auth.keys import OVERLAP, SigningKeys
 from smart_auth.scope import parse_scopes
-from smart_auth.store import Database
+from tests.smart_auth.bureau import at_once
 from tests.smart_auth.persons import KEY
 
 ISSUER, BASE = "https://hospital.example/auth", "https://hospital.example/fhir"
@@ -26,14 +25,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture
-def database(database_url):
-    database = Database(database_url, 1)
-    database.open()
-    yield database
-    database.close()
 
 
 def claims(**changes):
@@ -57,18 +48,7 @@ def sign(keys, **changes):
 def test_one_key_is_made_whoever_asks_first(database):
     """Two processes that start at once sign with the same key."""
     stores = [SigningKeys(database, Cipher(KEY)) for _ in range(3)]
-    gate, kids = threading.Barrier(3), []
-
-    def start(keys):
-        gate.wait()
-        kids.append(keys.signing()[0])
-
-    threads = [threading.Thread(target=start, args=(keys,)) for keys in stores]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(kids)) == 1
+    assert len({kid for kid, _ in at_once(*(keys.signing for keys in stores))}) == 1
 
 
 def test_the_published_keys_are_bare_and_public(database):

@@ -5,8 +5,10 @@ import pytest
 from smart_auth.client import Client
 from smart_auth.configuration import Configuration
 from smart_auth.error import OAuthError
-from smart_auth.launch import Launches, context_of, is_launchable, launch_address, launch_of
+from smart_auth.launch import Launches, context_of, is_launchable, launch_address, launch_of, with_patient
+from smart_auth.people import EncounterChoice
 from smart_auth.store import Database
+from tests.smart_auth.persons import village
 
 APP = Client(
     "app", "App", "public", "launch", redirect_uris=("https://a.example/b",), launch_url="https://a.example/l?x=1"
@@ -62,6 +64,48 @@ def test_fhir_context_is_bounded():
 def test_a_launch_that_says_something_strange_is_refused(body):
     with pytest.raises(OAuthError):
         launch_of(body, None)
+
+
+STAFF, OWN, SYSTEM = ("practitioner",), ("patient",), None
+OPENED = [
+    ({}, STAFF, None),
+    ({"patient": "p0"}, OWN, "p0"),
+    ({"patient": "p0", "encounter": "visit"}, STAFF, "p0"),
+    ({"patient": "p0", "encounter": "visit"}, SYSTEM, "p0"),
+    ({"encounter": "visit"}, STAFF, "p0"),
+    ({"encounter": "visit"}, SYSTEM, "p0"),
+    ({"patient": "p1"}, SYSTEM, "p1"),
+]
+APART = [
+    ({"patient": "p1", "encounter": "visit"}, STAFF, "access_denied"),
+    ({"patient": "p1", "encounter": "visit"}, SYSTEM, "invalid_request"),
+    ({"patient": "p0", "encounter": "none"}, STAFF, "access_denied"),
+    ({"patient": "p0", "encounter": "none"}, SYSTEM, "invalid_request"),
+    ({"encounter": "none"}, STAFF, "access_denied"),
+    ({"encounter": "none"}, SYSTEM, "invalid_request"),
+    ({"encounter": "other"}, OWN, "access_denied"),
+    ({"patient": "p1"}, OWN, "access_denied"),
+    ({"patient": "p9"}, SYSTEM, "invalid_request"),
+]
+
+
+def opened(asked, roles):
+    people = village()
+    people.encounters = {"p0": [EncounterChoice("visit", "Visit")], "p1": [EncounterChoice("other", "Visit")]}
+    return with_patient(launch_of({"client_id": "app", **asked}, None), people, "Patient/p0", roles)
+
+
+@pytest.mark.parametrize(("asked", "roles", "patient"), OPENED, ids=str)
+def test_a_launch_opens_the_patient_of_its_encounter(asked, roles, patient):
+    found = opened(asked, roles)
+    assert (found.patient, found.encounter) == (patient, asked.get("encounter"))
+
+
+@pytest.mark.parametrize(("asked", "roles", "code"), APART, ids=str)
+def test_a_launch_whose_parts_do_not_belong_together_is_refused(asked, roles, code):
+    with pytest.raises(OAuthError) as refused:
+        opened(asked, roles)
+    assert refused.value.code == code
 
 
 def test_the_address_of_an_app_keeps_its_query():

@@ -6,23 +6,12 @@ import pytest
 
 from smart_auth.account import SignInRefused, Visitor
 from smart_auth.lockout import MAIL_TO, PAIR, Attempts, Bound, TooMany, network_of
-from smart_auth.store import Database
-from tests.smart_auth.persons import HOME, KEY, PASSWORD, accounts, anna, cheap_passwords
+from tests.smart_auth.persons import HOME, KEY, PASSWORD, accounts, anna
 
 BOUND = Bound("test", 3, 3600, 60, 600)
 
 
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch):
-    cheap_passwords(monkeypatch)
-
-
-@pytest.fixture
-def database(database_url):
-    database = Database(database_url, 1)
-    database.open()
-    yield database
-    database.close()
+pytestmark = pytest.mark.usefixtures("cheap")
 
 
 @pytest.fixture

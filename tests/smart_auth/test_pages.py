@@ -9,17 +9,16 @@ import pyotp
 import pytest
 
 from smart_auth.pages.router import FROM_APPS, PAGES
+from smart_auth.pages.visit import letters
 from smart_auth.scope import parse_scopes
 from tests.smart_auth.hall import ASKED, PENDING, TYPES, hall
-from tests.smart_auth.persons import PASSWORD, anna, cheap_passwords
+from tests.smart_auth.persons import PASSWORD, anna
 
 CSRF = re.compile(r'name="csrf" value="([0-9a-f]+)"')
 TICKET = re.compile(r'name="ticket" value="([\w-]+)"')
 
 
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch):
-    cheap_passwords(monkeypatch)
+pytestmark = pytest.mark.usefixtures("cheap")
 
 
 @pytest.fixture
@@ -539,6 +538,21 @@ def test_what_people_and_apps_are_called_is_text_and_never_markup(here, browser)
     browser.sign_in(pending=PENDING)
     for page in ("/auth/account", f"/auth/consent?pending={PENDING}", f"/auth/login?pending={PENDING}&to={evil}"):
         assert "<img" not in browser.get(page).text
+
+
+def test_letters_are_plain_text_that_says_names_as_they_are_and_the_outbox_shows_no_markup_of_them(here, browser):
+    anna(here.site.accounts, name="Aoife O'Specimen <b>&")
+    browser.send_form("/auth/forgot", "/auth/forgot", email="anna@example.org")
+    assert "Hello Aoife O'Specimen <b>&," in here.letters(1)[0].text
+    (kept,) = here.site.outbox.folder.glob("*.eml")
+    assert b"Content-Type: text/plain" in kept.read_bytes()
+    page = browser.get("/auth/outbox").text
+    assert "<b>" not in page
+    assert "Specimen &lt;b&gt;&amp;," in page
+
+
+def test_letters_are_made_of_the_templates_of_letters_alone():
+    assert {name.rpartition(".")[2] for name in letters().list_templates()} == {"txt"}
 
 
 def test_static_files_are_kept_by_browsers_and_nothing_else_is_served(browser):

@@ -1,23 +1,14 @@
 """Refresh tokens: rotation, what happens to an old one, narrowing, and when they end."""
 
-import threading
+from functools import partial
 
 import pytest
 
-from tests.smart_auth.bureau import bureau, claims_of
-from tests.smart_auth.persons import cheap_passwords
+from tests.smart_auth.bureau import at_once, claims_of
 
 OFFLINE = "openid offline_access patient/Observation.rs patient/Condition.rs"
 EXPIRE = "UPDATE refresh_token SET expires = now() - interval '1 second' WHERE grant_id = %(grant)s"
 EXPIRE_GRANT = "UPDATE oauth_grant SET expires = now() - interval '1 second' WHERE id = %(grant)s"
-
-
-@pytest.fixture(scope="module")
-def desk(module_database_url, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        cheap_passwords(patch)
-        with bureau(module_database_url, tmp_path_factory.mktemp("data")) as made:
-            yield made
 
 
 @pytest.mark.parametrize("kind", ["public", "symmetric", "asymmetric"])
@@ -55,17 +46,8 @@ def test_of_two_who_use_one_at_once_one_goes_on_until_the_other_is_seen(desk):
     """S-R1: two requests with one token are reuse, whichever comes first."""
     client = desk.client()
     for _ in range(5):
-        first, replies, gate = desk.granted(client, OFFLINE), [], threading.Barrier(2)
-
-        def refresh(first=first, gate=gate, replies=replies):
-            gate.wait()
-            replies.append(desk.refresh(client, first["refresh_token"]))
-
-        threads = [threading.Thread(target=refresh) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        call = partial(desk.refresh, client, desk.granted(client, OFFLINE)["refresh_token"])
+        replies = at_once(call, call)
         assert sorted(reply.status_code for reply in replies) == [200, 400]
         (won,) = [reply.json() for reply in replies if reply.status_code == 200]
         assert desk.good(won["access_token"]) is None
@@ -78,6 +60,26 @@ def test_a_refresh_token_is_bound_to_its_client(desk):
     first = desk.granted(client, OFFLINE)
     assert desk.refresh(other, first["refresh_token"]).json()["error"] == "invalid_grant"
     assert desk.refresh(client, first["refresh_token"]).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["public", "symmetric", "asymmetric"])
+def test_an_app_without_a_secret_may_refresh_without_its_name(desk, kind):
+    """SMART lists no client_id among the parameters of a refresh, and SMART's JavaScript client sends none."""
+    client = desk.client(kind)
+    form = {"grant_type": "refresh_token", "refresh_token": desk.granted(client, OFFLINE)["refresh_token"]}
+    answer = desk.post("token", form)
+    assert answer.status_code == (200 if kind == "public" else 401)
+    if kind != "public":
+        assert answer.json()["error"] == "invalid_client", "the others have to prove themselves"
+        return
+    assert desk.good(answer.json()["access_token"]).client == client.id
+    assert desk.post("token", form).json()["error"] == "invalid_grant", "used up, and the grant has ended with it"
+    assert desk.good(answer.json()["access_token"]) is None
+
+
+def test_an_unknown_refresh_token_without_a_name_tells_nothing(desk):
+    answer = desk.post("token", {"grant_type": "refresh_token", "refresh_token": "x" * 43})
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
 
 
 @pytest.mark.parametrize(
@@ -142,6 +144,15 @@ def test_online_access_ends_with_the_session(desk):
     assert desk.refresh(client, second["refresh_token"]).json()["error"] == "invalid_grant"
 
 
+@pytest.mark.parametrize("column", ["expires = now() - interval '1 second'", "seen = now() - interval '1 day'"])
+def test_online_access_ends_with_a_session_that_nobody_ended(desk, column):
+    """S-R2 (@100): one that has run out, or whose browser has not been seen for long."""
+    client, person = desk.client(), desk.person()
+    first = desk.granted(client, "online_access patient/*.rs", person=person)
+    desk.change(f"UPDATE account_session SET {column} WHERE account = %(account)s", account=person.account)
+    assert desk.refresh(client, first["refresh_token"]).json()["error"] == "invalid_grant"
+
+
 def test_offline_access_outlives_the_session(desk):
     """S-R2 (@101): new access tokens without the person being there."""
     client, person = desk.client(), desk.person()
@@ -182,12 +193,38 @@ def test_roles_are_those_of_the_moment_and_a_closed_account_has_none(desk):
     client, person = desk.client(), desk.person(roles=("practitioner",), fhir_user="Practitioner/1")
     first = desk.granted(client, "offline_access user/*.rs", person=person)
     account = desk.server.accounts.by_id(person.account)
-    desk.server.accounts.bind(account, "Practitioner/2", ("auditor",))
+    desk.server.accounts.bind(account, "Practitioner/2", ("practitioner", "auditor"))
     second = desk.refresh(client, first["refresh_token"]).json()
     token = desk.good(second["access_token"])
-    assert (token.roles, token.fhir_user) == (("auditor",), "Practitioner/2")
+    assert (token.roles, token.fhir_user) == (("practitioner", "auditor"), "Practitioner/2")
     desk.server.accounts.disable(account)
     assert desk.refresh(client, second["refresh_token"]).json()["error"] == "invalid_grant"
+
+
+def test_who_may_not_open_the_patient_any_more_gets_no_new_token_and_may_later_again(desk):
+    """The refresh token is not used up by the refusal."""
+    client, person = desk.client(), desk.person(roles=("practitioner",), fhir_user="Practitioner/1")
+    first = desk.granted(client, "offline_access patient/*.rs", person=person)
+    account = desk.server.accounts.by_id(person.account)
+    desk.server.accounts.bind(account, "Practitioner/1", ("auditor",))
+    refused = desk.refresh(client, first["refresh_token"]).json()
+    assert refused["error"] == "invalid_grant"
+    assert "may not open the patient's record" in refused["error_description"]
+    desk.server.accounts.bind(account, "Practitioner/1", ("practitioner",))
+    assert desk.refresh(client, first["refresh_token"]).status_code == 200
+
+
+def test_an_account_whose_person_is_gone_gets_no_new_token(desk):
+    client, person = desk.client(), desk.person()
+    first = desk.granted(client, "offline_access patient/*.rs", person=person)
+    gone = desk.village.patients.pop("p0")
+    try:
+        refused = desk.refresh(client, first["refresh_token"]).json()
+        assert refused["error"] == "invalid_grant"
+        assert "not known any more" in refused["error_description"]
+    finally:
+        desk.village.patients["p0"] = gone
+    assert desk.refresh(client, first["refresh_token"]).status_code == 200
 
 
 def test_without_being_asked_for_there_is_no_refresh_token(desk):

@@ -6,7 +6,6 @@ import pytest
 
 from smart_auth.registration import client_of_metadata
 from tests.smart_auth.bureau import BACK, EC, RSA, basic, bureau, public_set
-from tests.smart_auth.persons import cheap_passwords
 
 APP = {"client_name": "Growth Chart", "redirect_uris": [BACK], "token_endpoint_auth_method": "none"}
 SYSTEM = {
@@ -21,10 +20,8 @@ FREE = "DELETE FROM account_attempt WHERE tenant = %(tenant)s"
 def desks(registration):
     @pytest.fixture(scope="module")
     def made(module_database_url, tmp_path_factory):
-        with pytest.MonkeyPatch.context() as patch:
-            cheap_passwords(patch)
-            with bureau(module_database_url, tmp_path_factory.mktemp("data"), registration=registration) as desk:
-                yield desk
+        with bureau(module_database_url, tmp_path_factory.mktemp("data"), registration=registration) as desk:
+            yield desk
 
     return made
 
@@ -180,6 +177,18 @@ def test_of_a_key_only_what_verifies_is_kept(free):
     assert told["jwks"] == {"keys": [{name: key[name] for name in ("kty", "kid", "crv", "x", "y")}]}
     strange = {**EC.as_dict(private=False), "use": "sig\u0000"}
     assert register(free, {**SYSTEM, "jwks": {"keys": [strange]}}).status_code == 400
+
+
+def test_nobody_changes_the_keys_of_a_client_by_registering(free):
+    """S-C4 (@305): who names a client gets one of their own, and there is no other way in."""
+    known = register(free, {**SYSTEM, "jwks": public_set(RSA)}).json()
+    told = register(free, {**SYSTEM, "client_id": known["client_id"], "jwks": public_set(EC)}).json()
+    assert told["client_id"] != known["client_id"]
+    for method in ("PUT", "PATCH", "DELETE", "GET"):
+        for path in ("/auth/register", f"/auth/register/{known['client_id']}"):
+            assert free.http.request(method, path, json=SYSTEM).status_code in (404, 405)
+    kept = free.server.clients.by_id(known["client_id"])
+    assert [key["kid"] for key in kept.jwks["keys"]] == ["rsa"]
 
 
 def test_an_app_that_cannot_refresh_is_not_promised_to_go_on(free):

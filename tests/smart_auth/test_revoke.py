@@ -4,18 +4,9 @@ import time
 
 import pytest
 
-from tests.smart_auth.bureau import bureau, claims_of
-from tests.smart_auth.persons import cheap_passwords
+from tests.smart_auth.bureau import claims_of
 
 OFFLINE = "offline_access patient/*.rs"
-
-
-@pytest.fixture(scope="module")
-def desk(module_database_url, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        cheap_passwords(patch)
-        with bureau(module_database_url, tmp_path_factory.mktemp("data")) as made:
-            yield made
 
 
 def revoke(desk, client, token, **fields):

@@ -8,24 +8,13 @@ import pytest
 
 from smart_auth.cipher import Cipher
 from smart_auth.second_factor import SecondFactors
-from smart_auth.store import Database
 from smart_auth.totp import new_secret
-from tests.smart_auth.persons import KEY, accounts, anna, cheap_passwords
+from tests.smart_auth.persons import KEY, accounts, anna
 
 NOW = 1_800_000_000.0
 
 
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch):
-    cheap_passwords(monkeypatch)
-
-
-@pytest.fixture
-def database(database_url):
-    database = Database(database_url, 1)
-    database.open()
-    yield database
-    database.close()
+pytestmark = pytest.mark.usefixtures("cheap")
 
 
 @pytest.fixture

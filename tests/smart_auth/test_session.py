@@ -5,22 +5,10 @@ from datetime import timedelta
 import pytest
 
 from smart_auth.session import MOST, BrowserSessions
-from smart_auth.store import Database
 from smart_auth.ticket import TRIES, Tickets
-from tests.smart_auth.persons import HOME, accounts, anna, cheap_passwords
+from tests.smart_auth.persons import HOME, accounts, anna
 
-
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch):
-    cheap_passwords(monkeypatch)
-
-
-@pytest.fixture
-def database(database_url):
-    database = Database(database_url, 1)
-    database.open()
-    yield database
-    database.close()
+pytestmark = pytest.mark.usefixtures("cheap")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from smart_auth.account import Visitor
+from smart_auth.terminal import terminal_token
 from tests.smart_auth.bureau import bureau, claims_of
 from tests.smart_auth.persons import HOME, PASSWORD, anna, cheap_passwords
 
@@ -63,6 +64,45 @@ def test_signing_out_ends_what_was_to_last_as_long_as_the_session(desk, account)
     offline = token(desk, account, session, "offline_access patient/*.rs")
     assert form(desk, "/auth/account", "/auth/logout").status_code == 303
     assert good(desk, here, there, offline) == [False, True, True]
+
+
+def test_signing_out_ends_what_was_granted_without_refresh_too(desk, account):
+    session = sign_in(desk, account)
+    here = token(desk, account, session, "openid patient/*.rs")
+    there = token(desk, account, elsewhere(desk, account), "openid patient/*.rs")
+    assert form(desk, "/auth/account", "/auth/logout").status_code == 303
+    assert good(desk, here, there) == [False, True]
+
+
+def test_a_code_of_a_session_that_has_ended_is_good_for_nothing(desk, account):
+    session, client = sign_in(desk, account), desk.client()
+    person = replace(desk.server.accounts.by_account(account.id), session=session, authenticated=1.0)
+    code = desk.code(client, "openid patient/*.rs", person=person)
+    form(desk, "/auth/account", "/auth/logout")
+    assert desk.redeem(client, code).json()["error"] == "invalid_grant"
+
+
+def test_a_session_that_is_pushed_out_by_newer_ones_takes_its_tokens_with_it(desk, account, monkeypatch):
+    monkeypatch.setattr("smart_auth.session.MOST", 2)
+    held = [token(desk, account, elsewhere(desk, account)) for _ in range(3)]
+    assert good(desk, *held) == [False, True, True]
+
+
+def test_a_token_of_the_terminal_ends_with_the_account(desk, account):
+    server = desk.server
+    printed = terminal_token(account, "user/*.rs", server.decisions.grants, server.keys)
+    assert good(desk, printed) == [True]
+    server.accounts.disable(account)
+    assert good(desk, printed) == [False]
+
+
+def test_a_terminal_that_was_disabled_prints_no_token(desk, account):
+    server = desk.server
+    printed = terminal_token(account, "user/*.rs", server.decisions.grants, server.keys)
+    server.clients.set_status("terminal", "disabled")
+    assert good(desk, printed) == [False]
+    with pytest.raises(PermissionError, match="approve terminal"):
+        terminal_token(account, "user/*.rs", server.decisions.grants, server.keys)
 
 
 def test_a_browser_signed_out_from_the_account_page_takes_its_tokens_with_it(desk, account):

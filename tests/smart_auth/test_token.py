@@ -1,25 +1,16 @@
 """The token endpoint: what comes out for a code or a system's own authority, and what does not."""
 
-import threading
 from base64 import b64encode
+from functools import partial
 
 import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from smart_auth.grant import LaunchContext
-from tests.smart_auth.bureau import BACK, EC, VERIFIER, basic, bureau, claims_of
-from tests.smart_auth.persons import cheap_passwords
+from tests.smart_auth.bureau import BACK, EC, VERIFIER, at_once, basic, bureau, claims_of
 
 EXPIRE_CODE = "UPDATE authorization_code SET expires = now() - interval '1 second' WHERE grant_id IN (SELECT id FROM oauth_grant WHERE client = %(client)s)"
-
-
-@pytest.fixture(scope="module")
-def desk(module_database_url, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        cheap_passwords(patch)
-        with bureau(module_database_url, tmp_path_factory.mktemp("data")) as made:
-            yield made
 
 
 @pytest.mark.parametrize("kind", ["public", "symmetric", "asymmetric"])
@@ -40,6 +31,16 @@ def test_each_kind_of_client_redeems_a_code(desk, kind):
         client.id, "https://hospital.example/fhir", "p0", ("patient",), "Patient/p0",
     )  # fmt: skip
     assert token.expires - token.issued == 900
+
+
+def test_how_long_a_token_lasts_is_decided_here_and_by_nobody_else(desk, module_database_url, tmp_path):
+    """S-T3 (@88): for people and for systems, whatever the client asks for."""
+    with bureau(module_database_url, tmp_path, access_seconds=120, system_seconds=60) as short:
+        client = short.client()
+        reply = short.redeem(client, short.code(client), expires_in="86400").json()
+        token = short.good(reply["access_token"])
+        assert (reply["expires_in"], token.expires - token.issued) == (120, 120)
+        assert short.system_token(short.system(), expires_in="86400").json()["expires_in"] == 60
 
 
 def test_answers_and_refusals_are_not_cached(desk):
@@ -98,7 +99,7 @@ def test_the_id_token_says_who_the_person_is(desk):
     ("scope", "person", "claims"),
     [
         ("openid patient/*.rs", {}, set()),
-        ("openid fhirUser patient/*.rs", {"fhir_user": None, "roles": ("administrator",)}, set()),
+        ("openid fhirUser patient/*.rs", {"fhir_user": None, "roles": ("practitioner",)}, set()),
         ("openid fhirUser patient/*.rs", {}, {"fhirUser"}),
         ("openid profile patient/*.rs", {}, {"name"}),
     ],
@@ -176,17 +177,8 @@ def test_of_two_who_redeem_a_code_at_once_one_gets_tokens_and_they_are_revoked(d
     """S-A5: whoever is second has the code from somewhere it should not be."""
     client = desk.client()
     for _ in range(5):
-        code, replies, gate = desk.code(client), [], threading.Barrier(2)
-
-        def redeem(code=code, gate=gate, replies=replies):
-            gate.wait()
-            replies.append(desk.redeem(client, code))
-
-        threads = [threading.Thread(target=redeem) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        call = partial(desk.redeem, client, desk.code(client))
+        replies = at_once(call, call)
         assert sorted(reply.status_code for reply in replies) == [200, 400]
         (won,) = [reply.json() for reply in replies if reply.status_code == 200]
         assert desk.good(won["access_token"]) is None

@@ -6,10 +6,9 @@ import httpx
 import pytest
 
 from smart_auth.configuration import Configuration
-from smart_auth.well_known import CAPABILITIES, RESOURCE_SCOPES, openid_configuration, smart_configuration
+from smart_auth.well_known import CAPABILITIES, openid_configuration, smart_configuration
 from tests.authorizing import PUBLIC, Hospital, hospital
 from tests.repository.sources import ROOT
-from tests.smart_auth.persons import cheap_passwords
 
 LAUNCH, AUTHORIZE = "tests/stories/test_smart_launch.py", "tests/smart_auth/test_authorize.py"
 # S-D10 @345-371: which test shows which capability.
@@ -39,12 +38,9 @@ FACTS = Configuration("https://h.example", "https://h.example/fhir", 1, ("Patien
 
 @pytest.fixture(scope="module")
 def house(module_database_url, tmp_path_factory) -> Iterator[Hospital]:
-    patch = pytest.MonkeyPatch()
-    cheap_passwords(patch)
     with hospital(module_database_url, tmp_path_factory.mktemp("data")) as made:
         made.app(PUBLIC, scope=f"{PUBLIC.scope} __launch __introspect")
         yield made
-    patch.undo()
 
 
 def test_every_capability_has_a_test_that_shows_it():
@@ -52,6 +48,31 @@ def test_every_capability_has_a_test_that_shows_it():
     assert set(SHOWN_BY) == set(CAPABILITIES)
     for path, name in SHOWN_BY.values():
         assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")
+
+
+# The sets of capabilities that the specification names; client-public and client-confidential-symmetric are alternatives.
+SETS = {
+    "Patient Access for Standalone Apps": "launch-standalone context-standalone-patient permission-patient",
+    "Patient Access for EHR Launch": "launch-ehr context-ehr-patient permission-patient",
+    "Clinician Access for Standalone": "launch-standalone permission-user permission-patient",
+    "Clinician Access for EHR Launch":
+        "launch-ehr context-ehr-patient context-ehr-encounter permission-user permission-patient",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("capabilities", SETS.values(), ids=SETS)
+def test_every_set_of_capabilities_is_whole(capabilities: str):
+    """S-D10 @348-@351"""
+    told = set(smart_configuration(FACTS)["capabilities"])
+    assert set(capabilities.split()) <= told
+    assert told & {"client-public", "client-confidential-symmetric"}
+
+
+def test_what_is_not_there_is_not_told():
+    """S-N1 @396-@436, S-P1 @371: neither brands nor app state are advertised, so that their obligations do not bind."""
+    told = smart_configuration(FACTS)
+    assert not {name for name in told if "brand" in name}
+    assert "smart-app-state" not in told["capabilities"]
 
 
 @pytest.mark.parametrize("accept", ["application/fhir+xml", "application/fhir+json", "*/*", "text/html"])
@@ -80,8 +101,10 @@ def test_the_configuration_says_what_it_must(house: Hospital):
     assert "authorization_code" in told["grant_types_supported"]
     assert "private_key_jwt" in told["token_endpoint_auth_methods_supported"]
     assert {"RS384", "ES384"} <= set(told["token_endpoint_auth_signing_alg_values_supported"])
-    for name in ("issuer", "jwks_uri", "authorization_endpoint", "token_endpoint", "scopes_supported", "capabilities"):
+    assert {"client-confidential-asymmetric", "sso-openid-connect"} <= set(told["capabilities"])
+    for name in ("issuer", "jwks_uri", "authorization_endpoint", "token_endpoint", "scopes_supported"):
         assert told[name]
+    assert httpx.get(f"{house.base}/.well-known/smart-configuration").json() == smart_configuration(house.facts)
 
 
 def test_every_address_is_absolute_and_answers(house: Hospital):
@@ -112,21 +135,6 @@ def test_the_key_set_holds_public_keys_alone(house: Hospital):
     keys = httpx.get(smart_configuration(house.facts)["jwks_uri"]).json()["keys"]
     assert keys
     assert all(key["kid"] and not {"d", "p", "q", "dp", "dq", "qi"} & set(key) for key in keys)
-
-
-@pytest.mark.parametrize(
-    "scope", [one for one in smart_configuration(FACTS)["scopes_supported"] if not one.startswith("system/")]
-)
-def test_every_scope_that_is_listed_can_be_asked_for(house: Hospital, scope: str):
-    """S-D8 @389: of a person; those of systems are the token endpoint's"""
-    context = " openid" if scope == "launch" else ""
-    answer = httpx.get(house.address(scope=scope + context))
-    assert answer.headers["location"].startswith("/auth/login"), answer.headers["location"]
-
-
-def test_system_scopes_are_listed():
-    """S-D8 @389"""
-    assert {"system/*.cruds", "system/*.rs", "system/*.read"} <= set(RESOURCE_SCOPES)
 
 
 def test_a_server_that_registers_nobody_names_no_endpoint_for_it():

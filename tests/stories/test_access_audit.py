@@ -109,6 +109,19 @@ def test_a_search_is_on_record_as_it_was_asked(server):
     assert sum(patient in whats(one) for one in found) == 1, "the one that found the patient names it"
 
 
+def test_a_search_that_finds_several_patients_is_on_record_for_each(server):
+    family = fresh()
+    names = [
+        written(server, {"resourceType": "Patient", "id": fresh()[:20], "name": [{"family": family}]}) for _ in "abc"
+    ]
+    assert len(server.setup.get(f"/Patient?family={family}").json()["entry"]) == 3
+    for name in names:
+        event = only(server, f"patient={name}&subtype=search-type")
+        assert whats(event) == [name], "it names no other patient"
+        assert event["meta"]["profile"][0].endswith(".PatientQuery")
+        assert family in base64.b64decode(event["entity"][1]["query"]).decode()
+
+
 def test_denials_are_on_record_and_name_nothing_secret(server):
     header = bearer("system/Observation.r", client="curious")
     assert httpx.get(f"{server.base}/Patient/1", headers=header).status_code == 403

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.bearing import Secured, secured
-from tests.stories.bundles import Resource, observation
+from tests.stories.bundles import Resource, bundle, entry, observation
 
 SECRET = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"}
 CODES = {"coding": [{"system": "http://s", "code": "hiv"}]}
@@ -123,3 +123,50 @@ def test_a_withdrawn_consent_soon_binds(server):
         server.setup.put("/Consent/mind", json=consent("mind", DENY))
         time.sleep(2.2)
         assert http.get("/Patient/mind").status_code == 404
+
+
+def test_consents_of_many_patients_are_kept_to(database_url):
+    many = 510
+    made = [{"resourceType": "Patient", "id": f"p{n}"} for n in range(many + 1)]
+    made += [{**observation(f"Patient/p{n}"), "id": f"o{n}"} for n in range(many + 1)]
+    made += [consent(f"p{n}", PERMIT if n % 3 else DENY) for n in range(many)]
+    with secured(database_url, rate_limit="", exchange_partners="partner", validation="structure") as server:
+        entries = [entry("PUT", f"{one['resourceType']}/{one['id']}", one) for one in made]
+        assert server.setup.post("/", json=bundle("transaction", *entries)).status_code == 200
+        with server.client("system/*.rs", client="partner") as http:
+            for kind in ("Patient", "Observation"):
+                assert http.get(f"/{kind}?_summary=count").json()["total"] == many * 2 // 3
+            status = [http.get(f"/Observation/o{n}").status_code for n in (0, 1, 2, 509, 510)]
+            assert status == [404, 200, 200, 200, 404]
+    with secured(database_url, rate_limit="", exchange_partners="partner", max_consents=many - 1) as server:
+        with server.client("system/*.rs", client="partner") as http:
+            for path in ("/Patient", "/Observation/o1", "/?_type=Patient,Practitioner", "/_history"):
+                refused = http.get(path)
+                assert refused.status_code == 403, path
+                assert "ask with a token for one patient" in refused.json()["issue"][0]["diagnostics"]
+            assert http.get("/Practitioner").status_code == 200
+        with server.client("system/*.rs", client="partner", patient="p1") as http:
+            assert http.get("/Observation/o1").status_code == 200
+
+
+def test_patients_who_decide_in_too_many_ways_are_refused_not_hidden(database_url):
+    ways = [{"type": "permit", "dataPeriod": {"start": f"{1800 + n}-01-01"}} for n in range(201)]
+    with secured(database_url, rate_limit="", exchange_partners="partner", validation="structure") as server:
+        entries = [entry("PUT", f"Consent/p{n}", consent(f"p{n}", one)) for n, one in enumerate(ways)]
+        assert server.setup.post("/", json=bundle("transaction", *entries)).status_code == 200
+        with server.client("system/*.rs", client="partner") as http:
+            assert "more than 200 ways" in http.get("/Patient").json()["issue"][0]["diagnostics"]
+            server.setup.delete("/Consent/p200")
+            time.sleep(2.2)
+            assert http.get("/Observation").status_code == 200
+
+
+@pytest.mark.parametrize("reference", ["https://hospital.example/fhir/Patient/{}", "Patient/{}/_history/1"])
+def test_a_consent_is_of_the_patient_however_that_is_written(server, reference):
+    name = f"spelled-{len(reference)}"
+    server.setup.put(f"/Patient/{name}", json={"resourceType": "Patient", "id": name})
+    wanted = {**consent(name, PERMIT), "patient": {"reference": reference.format(name)}}
+    assert server.setup.put(f"/Consent/{name}", json=wanted).status_code == 201
+    for patient in (None, name):
+        with server.client("system/*.rs", client="partner", patient=patient) as http:
+            assert http.get(f"/Patient/{name}").status_code == 200

@@ -65,7 +65,9 @@ def test_every_answer_can_be_read_with_its_headers_by_a_page(fhir: httpx.Client)
         answer = fhir.get(path, headers={"origin": ORIGIN})
         assert answer.headers["access-control-allow-origin"] == "*"
         exposed = answer.headers["access-control-expose-headers"].lower()
-        for name in ("etag", "location", "content-location", "last-modified", "x-request-id"):
+        for name in (
+            "etag", "location", "content-location", "last-modified", "retry-after", "www-authenticate", "x-progress", "x-request-id",
+        ):  # fmt: skip
             assert name in exposed
     assert "access-control-allow-origin" not in fhir.get("/Patient").headers
 
@@ -90,9 +92,18 @@ def guarded(module_database_url: str) -> Iterator[httpx.Client]:
 def test_where_origins_are_named_only_they_may_call(guarded: httpx.Client, origin: str, known: bool):
     preflight = {"origin": origin, "access-control-request-method": "PUT"}
     for answer in (
-        guarded.get("/metadata", headers={"origin": origin}),
+        guarded.get("/Patient", headers={"origin": origin}),
         guarded.options("/Patient", headers=preflight),
     ):
         assert answer.headers.get("access-control-allow-origin") == (origin if known else None)
         assert "Origin" in answer.headers.get("vary", "")
     assert ("access-control-allow-methods" in guarded.options("/Patient", headers=preflight).headers) is known
+
+
+def test_what_the_server_can_do_is_read_by_every_page_also_where_origins_are_named(guarded: httpx.Client):
+    """https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html, CORS @16; a resource of that id is no such thing"""
+    for path in ("/metadata", "/metadata?mode=terminology", "/.well-known/smart-configuration"):
+        answer = guarded.get(path, headers={"origin": "https://evil.example.org"})
+        assert answer.headers["access-control-allow-origin"] == "*", path
+    answer = guarded.get("/Patient/metadata", headers={"origin": "https://evil.example.org"})
+    assert "access-control-allow-origin" not in answer.headers

@@ -9,7 +9,6 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
 from tests.authorizing import PUBLIC, Browser, Forms, Hospital, answer_of, hospital
-from tests.smart_auth.persons import cheap_passwords
 
 PATIENTS = {
     "vera": {"name": [{"family": "Beispiel", "given": ["Vera"]}], "birthDate": "1970-01-02"},
@@ -19,8 +18,6 @@ PATIENTS = {
 
 @pytest.fixture(scope="module")
 def house(module_database_url, tmp_path_factory) -> Iterator[Hospital]:
-    patch = pytest.MonkeyPatch()
-    cheap_passwords(patch)
     with hospital(module_database_url, tmp_path_factory.mktemp("data")) as made:
         made.app()
         made.app(PUBLIC, id="portal", name="Portal", trusted=True, scope=f"{PUBLIC.scope} __launch")
@@ -30,7 +27,6 @@ def house(module_database_url, tmp_path_factory) -> Iterator[Hospital]:
         made.account("admin@example.org", "administrator", name="Ada Sample")
         furnish(made, doctor.email)
         yield made
-    patch.undo()
 
 
 def furnish(house: Hospital, email: str) -> None:
@@ -162,12 +158,14 @@ def test_a_patient_that_may_not_be_opened_cannot_be_chosen(house: Hospital):
     assert house.token(allowed(browser)["code"]).json()["patient"] == "zoe"
 
 
-def portal_token(house: Hospital) -> str:
+def portal_token(
+    house: Hospital, email: str = "doctor@example.org", scope: str = "openid fhirUser __launch user/*.rs"
+) -> str:
     browser = house.browser()
-    browser.open(house.address("portal", scope="openid fhirUser __launch user/*.rs"))
-    code = answer_of(browser.sign_in("doctor@example.org"))["code"]
+    browser.open(house.address("portal", scope=scope))
+    code = answer_of(browser.sign_in(email))["code"]
     reply = house.token(code, client_id="portal").json()
-    assert "__launch" in reply["scope"].split()
+    assert set(reply["scope"].split()) == set(scope.split())
     return str(reply["access_token"])
 
 
@@ -190,6 +188,41 @@ def test_an_app_is_launched_from_a_record_by_the_portal(house: Hospital):
     assert (reply["patient"], reply["encounter"], reply["intent"]) == ("vera", "visit-vera", "reconcile")
     assert reply["fhirContext"] == [{"reference": "Practitioner/otto"}]
     assert reply["need_patient_banner"] is False
+
+
+def test_an_encounter_opens_its_own_patient_and_no_other(house: Hospital):
+    url, headers = f"{house.facts.issuer}/launch", {"authorization": f"Bearer {portal_token(house)}"}
+    for context in ({"patient": "zoe", "encounter": "visit-vera"}, {"encounter": "nowhere"}):
+        refused = httpx.post(url, json={"client_id": "growth", **context}, headers=headers)
+        assert (refused.status_code, refused.json()["error"]) == (403, "access_denied")
+        assert "the encounter does not exist, is not one of this patient" in refused.json()["error_description"]
+    launched = httpx.post(url, json={"client_id": "growth", "encounter": "visit-zoe"}, headers=headers).json()
+    browser = house.browser()
+    browser.open(house.address(launch=launched["launch"], scope="launch patient/*.rs"))
+    browser.sign_in("doctor@example.org")
+    reply = house.token(allowed(browser)["code"]).json()
+    assert (reply["patient"], reply["encounter"]) == ("zoe", "visit-zoe")
+
+
+def test_the_page_of_apps_opens_no_visit_of_another_record(house: Hospital):
+    browser = house.browser()
+    browser.open("/auth/login")
+    browser.sign_in("doctor@example.org")
+    browser.open("/auth/launch?patient=zoe&encounter=visit-vera")
+    assert browser.page is not None
+    assert browser.page.status_code == 403
+    assert "The visit does not exist" in browser.page.text
+
+
+def test_a_visit_that_went_to_another_record_meanwhile_is_not_opened(house: Hospital):
+    headers = {"authorization": f"Bearer {portal_token(house)}"}
+    body = {"client_id": "growth", "patient": "vera", "encounter": "visit-vera"}
+    launched = httpx.post(f"{house.facts.issuer}/launch", json=body, headers=headers).json()
+    moved = "UPDATE launch SET patient = 'zoe' WHERE tenant = %(tenant)s AND encounter = 'visit-vera'"
+    assert house.database.run(moved)
+    browser = house.browser()
+    browser.open(house.address(launch=launched["launch"], scope="launch patient/*.rs"))
+    assert answer_of(browser.sign_in("doctor@example.org"))["error"] == "access_denied"
 
 
 def test_an_app_is_launched_from_the_page_of_apps(house: Hospital):
@@ -316,6 +349,33 @@ def test_online_access_ends_when_the_person_signs_out_and_offline_access_does_no
         house.read("Patient/vera", refreshed(house, replies["offline_access"]).json()["access_token"]).status_code
         == 200
     )
+
+
+def test_a_relative_is_asked_for_at_each_refresh(house: Hospital):
+    """A mother who is no contact of her child any more is refused, and so is one who is gone."""
+    browser = house.browser()
+    browser.open(house.address(scope="launch/patient patient/*.rs offline_access"))
+    browser.sign_in("relative@example.org")
+    reply = house.token(allowed(browser)["code"]).json()
+    headers = {"authorization": f"Bearer {portal_token(house, 'admin@example.org', 'openid user/*.cruds')}"}
+    mother = {"patient": {"reference": "Patient/zoe"}, "name": [{"family": "Muster"}]}
+    with httpx.Client(headers=headers, timeout=60) as http:
+        url = f"{house.base}/RelatedPerson/mother"
+        for changed in ({"active": False}, {"patient": {"reference": "Patient/vera"}}):
+            http.put(url, json={"resourceType": "RelatedPerson", "id": "mother", **mother, **changed})
+            assert "may not open the patient's record any more" in refused_refresh(house, reply)
+        http.delete(url)
+        assert "not known any more" in refused_refresh(house, reply)
+        assert answer_of(browser.open(house.address()))["error"] == "access_denied"
+        http.put(url, json={"resourceType": "RelatedPerson", "id": "mother", **mother})
+    assert refreshed(house, reply).status_code == 200
+
+
+def refused_refresh(house: Hospital, reply: dict) -> str:
+    """What an app is told whose refresh token is good no more."""
+    told = refreshed(house, reply).json()
+    assert told["error"] == "invalid_grant"
+    return str(told["error_description"])
 
 
 def test_an_app_with_a_key_proves_itself_by_a_signed_assertion(house: Hospital):

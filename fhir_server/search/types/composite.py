@@ -236,7 +236,7 @@ def _pair_key(root: Path, first: Path, second: Path, ids: tuple[int, ...], tenan
 # --- search -----------------------------------------------------------------------------------------------------------
 
 
-def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:  # noqa: ARG001
+def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:
     """`SELECT pk` of all roots: by the carrier, or of the resource by its components together."""
     return union(ranges(parameter, value, tenant))
 
@@ -305,7 +305,7 @@ def _wanted(parameter: Parameter, part: Any, tenant: int) -> list[int]:
     return [reference_key(tenant, target) for target in part.targets]
 
 
-def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:  # noqa: ARG001
+def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:
     """Whether the resource, or one element, fulfils all components."""
     components = _straight(parameter)
     for root in parameter.roots:

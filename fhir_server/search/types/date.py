@@ -164,7 +164,7 @@ def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
     rows.dates.update((found, low, high) for low, high in spans(nodes))
 
 
-def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:  # noqa: ARG001
+def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:
     """`SELECT pk FROM index_date`, one branch for each path: each is one range of a b-tree."""
     limits = span_condition(value)
     return union(sql(SELECT, one) + limits for one in keys(parameter, tenant, "date"))
@@ -175,6 +175,6 @@ def column_condition(value: Value, column: LiteralString) -> Fragment:
     return instant_condition(value, column)
 
 
-def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:  # noqa: ARG001
+def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:
     """Whether the resource would be found by the condition."""
     return any(span_holds(value, low, high) for path in parameter.paths for low, high in spans(path.nodes(resource)))

@@ -34,7 +34,7 @@ EXACT = Arithmetic(prec=4 * MOST_DIGITS)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,4})?", re.ASCII)
 
 
-def parse(parameter: Parameter, modifier: str | None, text: str, context: Context) -> Value:  # noqa: ARG001
+def parse(parameter: Parameter, modifier: str | None, text: str, context: Context) -> Value:
     """The number with its range; raises a `value` refusal for what is no number or prefix."""
     check_modifier(parameter, modifier, MODIFIERS)
     return amount(parameter, unescape(text))
@@ -106,7 +106,7 @@ def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
     rows.numbers.update((found, low, high) for low, high in amounts(nodes))
 
 
-def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:  # noqa: ARG001
+def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:
     """`SELECT pk FROM index_number`, one branch for each path; right for one resource after another."""
     return union(in_order(parameter, value, tenant))
 
@@ -128,6 +128,6 @@ def at_once(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
     return [start + each for each in amount_alternatives(value)]
 
 
-def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:  # noqa: ARG001
+def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:
     """Whether the resource would be found by the condition."""
     return any(amount_holds(value, *limits) for path in parameter.paths for limits in amounts(path.nodes(resource)))

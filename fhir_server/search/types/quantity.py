@@ -66,7 +66,7 @@ class _Measure:
 # --- the value of a query ---------------------------------------------------------------------------------------------
 
 
-def parse(parameter: Parameter, modifier: str | None, text: str, context: Context) -> Value:  # noqa: ARG001
+def parse(parameter: Parameter, modifier: str | None, text: str, context: Context) -> Value:
     """The quantity of one alternative; raises a `value` refusal where number or unit are not understood."""
     check_modifier(parameter, modifier, MODIFIERS)
     parts = [unescape(part) for part in split(text, "|")]
@@ -225,7 +225,7 @@ def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
 # --- search -----------------------------------------------------------------------------------------------------------
 
 
-def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:  # noqa: ARG001
+def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:
     """`SELECT pk FROM index_quantity`, one branch for each path; right for one resource after another."""
     return union(in_order(parameter, value, tenant))
 
@@ -283,7 +283,7 @@ def _unit_condition(value: Value, tenant: int) -> Fragment:
             return sql(" AND code = %s", unit_key(tenant, system, value.code))
 
 
-def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:  # noqa: ARG001
+def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:
     """Whether the resource would be found by the condition."""
     rows = (row for path in parameter.paths for row in rows_of(path, path.nodes(resource), tenant))
     if value.canonical is not None:

@@ -165,7 +165,8 @@ def _identifier_path(path: Path) -> Path:
     return Path(path.resource_type, path.text + ".identifier", ("Identifier",), _nowhere)
 
 
-def _nowhere(resource: dict[str, Any]) -> list[Node]:  # noqa: ARG001 - the path is made for its keys only
+def _nowhere(resource: dict[str, Any]) -> list[Node]:
+    """No nodes: the path is made for its keys only."""
     return []
 
 

@@ -48,7 +48,7 @@ class Value:
     distance: float
 
 
-def parse(parameter: Parameter, modifier: str | None, text: str, context: Context) -> Value:  # noqa: ARG001
+def parse(parameter: Parameter, modifier: str | None, text: str, context: Context) -> Value:
     """The circle of `latitude|longitude|distance|unit`; kilometres where there is no unit, 50 of them without a distance."""
     check_modifier(parameter, modifier, MODIFIERS)
     if parameter.code != "near":
@@ -102,7 +102,7 @@ def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
     rows.numbers.update((found, latitude, longitude) for latitude, longitude in positions(nodes))
 
 
-def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:  # noqa: ARG001
+def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:
     """`SELECT pk FROM index_number`: a box on the b-tree, the circle within it."""
     south, north, west, east = _box(value)
     sides = sql("high BETWEEN %s AND %s", _numeric(west), _numeric(east))
@@ -139,7 +139,7 @@ def _box(value: Value) -> tuple[float, float, float, float]:
     return south, north, value.longitude - width, value.longitude + width
 
 
-def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:  # noqa: ARG001
+def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:
     """Whether the resource would be found by the condition."""
     return any(
         metres(value, float(latitude), float(longitude)) <= value.distance

@@ -84,7 +84,7 @@ def normalised(text: str) -> str:
     return " ".join(decomposed.translate(_FOLDING).split())
 
 
-def parse(parameter: Parameter, modifier: str | None, text: str, context: Context) -> Value:  # noqa: ARG001
+def parse(parameter: Parameter, modifier: str | None, text: str, context: Context) -> Value:
     """The text to look for; raises a `value` refusal where nothing is left of it that is looked at."""
     check_modifier(parameter, modifier, MODIFIERS)
     plain = unescape(text)

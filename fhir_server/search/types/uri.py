@@ -34,7 +34,7 @@ class Value:
     version: str = ""
 
 
-def parse(parameter: Parameter, modifier: str | None, text: str, context: Context) -> Value:  # noqa: ARG001
+def parse(parameter: Parameter, modifier: str | None, text: str, context: Context) -> Value:
     """The URI; raises a `value` refusal where :above or :below is asked of a URN, which has no hierarchy."""
     check_modifier(parameter, modifier, MODIFIERS)
     uri = unescape(text)
@@ -120,7 +120,7 @@ def _above(uri: str) -> Fragment:
     return sql(" AND ") + test
 
 
-def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:  # noqa: ARG001
+def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:
     """Whether the resource would be found by the condition."""
     if value.version:
         version = resource.get("version")

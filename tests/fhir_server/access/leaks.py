@@ -15,6 +15,7 @@ from typing import Any
 from fhir_server.access.caller import ANYBODY, Caller
 from fhir_server.access.criteria import Library
 from fhir_server.access.judge import admits
+from fhir_server.access.partner import Decided, Partners, consents_for
 from fhir_server.access.policy import Policy, policy_of
 from fhir_server.access.rights import Rights
 from fhir_server.context import Context
@@ -45,7 +46,7 @@ TABLES = (
 
 UNIVERSE = {
     "Practitioner": 2, "Patient": 3, "Group": 1, "Encounter": 2, "Condition": 3, "Observation": 8, "List": 2, "Provenance": 3,
-    "Device": 2,
+    "Device": 2, "Consent": 3,
 }  # fmt: skip
 
 
@@ -59,13 +60,15 @@ def a_world(random: Random) -> list[tuple[Resource, bool]]:
 
 
 def _resource(random: Random, kind: str, number: str) -> Resource:
-    made = {"resourceType": kind, "id": number, **MADE[kind](random)}
+    label = {"security": [{"system": "http://l", "code": random.choice("NR")}]} if random.random() < 0.3 else None
+    made = {"resourceType": kind, "id": number, "meta": label, **MADE[kind](random)}
     return {name: value for name, value in made.items() if value is not None}
 
 
 def _refers(random: Random, *kinds: str) -> Resource:
     kind = random.choice(kinds)
-    return {"reference": f"{kind}/{random.randint(1, UNIVERSE[kind])}"}
+    version = f"/_history/{random.randint(1, 3)}" if random.random() < 0.08 else ""
+    return {"reference": f"{kind}/{random.randint(1, UNIVERSE[kind])}{version}"}
 
 
 def _few(random: Random, member: str, *kinds: str) -> list[Resource] | None:
@@ -106,6 +109,28 @@ def _observation(random: Random) -> Resource:
     }  # fmt: skip
 
 
+def _consent(random: Random) -> Resource:
+    return {
+        "status": "active" if random.random() < 0.9 else "inactive", "scope": {"coding": [{"code": "patient-privacy"}]}, "category": [{"text": "c"}],
+        "patient": _refers(random, "Patient"), "provision": _maybe(random, _provision(random, 2)),
+    }  # fmt: skip
+
+
+def _provision(random: Random, depth: int) -> Resource:
+    """A provision with criteria that some resources of the world fulfil, and perhaps exceptions."""
+    kinds = random.sample(("Observation", "Patient", "Condition", "Encounter", "List", "Device"), random.randint(1, 5))
+    parts: Resource = {
+        "class": [{"system": "http://hl7.org/fhir/resource-types", "code": kind} for kind in kinds],
+        "code": [_concept(random, "a", "b")], "securityLabel": [{"system": "http://l", "code": random.choice("NR")}],
+        "period": random.choice(({"start": "2020-01-01"}, {"end": "2020-01-01"}, {"start": "2020", "end": "2999"})),
+        "actor": [{"role": {"text": "r"}, "reference": {"identifier": {"value": random.choice(("app", "another"))}}}],
+        "purpose": [{"code": random.choice(("TREAT", "HMARKT"))}], "data": [{"meaning": "instance", "reference": _refers(random, "Observation")}],
+    }  # fmt: skip
+    few = {name: parts[name] for name in sorted(parts) if random.random() < 0.2}
+    inner = [_provision(random, depth - 1) for _ in range(random.choice((0, 0, 1, 2)))] if depth else []
+    return {"type": random.choice(("permit", "permit", "deny")), **few, **({"provision": inner} if inner else {})}
+
+
 MADE: dict[str, Callable[[Random], Resource]] = {
     "Patient": _patient,
     "Practitioner": lambda random: {"name": _name(random)},
@@ -123,6 +148,7 @@ MADE: dict[str, Callable[[Random], Resource]] = {
         "target": [_refers(random, "Observation", "Patient")], "recorded": "2024-01-01T00:00:00Z",
         "agent": [{"who": _refers(random, "Practitioner", "Patient")}]},
     "Device": lambda random: {"patient": _maybe(random, _refers(random, "Patient"))},
+    "Consent": _consent,
 }  # fmt: skip
 
 # --- tokens --------------------------------------------------------------------------------------------------------------
@@ -197,6 +223,7 @@ FRAGMENTS: dict[str, tuple[str, ...]] = {
     "Practitioner": ("_has:Patient:general-practitioner:_id=1", "_revinclude=Patient:general-practitioner", "_has:Observation:performer:code=a"),
     "Device": ("patient.name=a", "_include=Device:patient", "_revinclude=*"),
     "Group": ("member=Patient/1", "_include=Group:member"),
+    "Consent": ("patient=Patient/1", "status=active", "_include=Consent:patient", "patient.name=a", "_sort=patient"),
 }  # fmt: skip
 SHAPES = (
     "",
@@ -248,6 +275,13 @@ def rights_of(context: Context, scope: str, policies: Mapping[str, Any], **more:
     return Rights(claims(scope, **more), policies, library)
 
 
+async def partner_of(context: Context, rights: Rights, *, permitted: bool) -> Rights:
+    """The same rights of an exchange partner, who is held to the consents of the world."""
+    partners = Partners({"app": frozenset(("TREAT",))}, permitted)
+    consents = await consents_for(context.search(context.conn), rights.library, rights.token, partners, Decided())
+    return Rights(rights.token, {}, rights.library, consents)
+
+
 @contextlib.contextmanager
 def stored(world: World, versions: list[tuple[Resource, bool]]) -> Iterator[World]:
     """The versions stored in this order, one millisecond after the other."""
@@ -265,7 +299,7 @@ def _put(world: World, content: Resource, n: int, known: dict[str, Any], *, dele
     pk, version, before = known.get(name, (0, 0, None))
     written = NOW + timedelta(milliseconds=2 * n + deletes)
     meta = {"versionId": str(version + 1), "lastUpdated": written.isoformat(timespec="milliseconds")}
-    stamped = {**content, "meta": meta}
+    stamped = {**content, "meta": {**content.get("meta", {}), **meta}}
     rows = Rows() if deletes else extract(stamped, world.parameters, TENANT)
     old = extract(before, world.parameters, TENANT) if before is not None else None
     step = Write(

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 
-from fhir_server.access.audit import note_of, outcome_of, patients_in
-from fhir_server.access.balp import RESTFUL, audit_event, claims_to_be
+from fhir_server.access.audit import MOST_PATIENTS, Trail, note_of, outcome_of, patients_in
+from fhir_server.access.balp import RESTFUL, audit_event, claims_to_be, for_each_patient
 from fhir_server.store.audit import Note, Noted
 from fhir_server.validation import base_issues
 from smart_auth.event import Event, Kind
@@ -42,6 +43,16 @@ def test_events_of_the_authorization_server_are_valid(kind, outcome):
     assert event["outcome"] == {"success": "0", "failure": "4"}[outcome]
 
 
+def test_a_command_is_of_whoever_ran_it_on_the_machine():
+    event = made(
+        note_of(Event("keys", "success", network="host-1", detail="mediconnect keys rotate k", operator="opal"))
+    )
+    assert [issue for issue in base_issues(event) if issue.severity in ("error", "fatal")] == []
+    asked = [one["who"]["display"] for one in event["agent"] if one["requestor"]]
+    assert (asked, event["agent"][0]["network"]) == (["opal"], {"address": "host-1", "type": "1"})
+    assert (event["outcomeDesc"], claims_to_be(event, BASE)) == ("mediconnect keys rotate k", True)
+
+
 def test_a_single_patient_has_a_pattern_of_its_own():
     def profiles(*patients: str) -> list[str]:
         note = Note(subtype="search-type", status=200, outcome=0, patients=patients, query="q")
@@ -49,6 +60,31 @@ def test_a_single_patient_has_a_pattern_of_its_own():
 
     assert profiles("Patient/1") == ["PatientQuery"]
     assert profiles() == profiles("Patient/1", "Patient/2") == ["Query"]
+
+
+def test_a_search_is_an_event_for_each_patient_it_found():
+    def patients(subtype: str, found: int, status: int = 200) -> list[tuple[str, ...]]:
+        names = tuple(f"Patient/{n}" for n in range(found))
+        note = Note(subtype=subtype, status=status, outcome=outcome_of(status), patients=names, query="q")
+        made = for_each_patient(note, 3)
+        assert {replace(one, patients=()) for one in made} == {replace(note, patients=())}
+        return [one.patients for one in made]
+
+    assert patients("search-type", 0) == [()]
+    assert patients("search-type", 2) == patients("search-system", 2) == [("Patient/0",), ("Patient/1",)]
+    assert [len(one) for one in patients("search-type", 4)] == [4], "very many are named together"
+    assert [len(one) for one in patients("search-type", 3, 403)] == [3]
+    assert [len(one) for one in patients("read", 2)] == [2]
+    own = Note(
+        subtype="search-type", status=200, outcome=0, patients=("Patient/1", "Patient/2"), query="AuditEvent?a=b"
+    )
+    assert for_each_patient(own, 3) == [own], "a look at the trail does not multiply it"
+
+
+def test_more_patients_than_a_note_names_are_counted():
+    note = Trail("r", "::1").note("search-type", 200, patients=(f"Patient/{n}" for n in range(MOST_PATIENTS + 5)))
+    assert len(note.patients) == MOST_PATIENTS
+    assert note.detail == "and 5 more patients"
 
 
 def test_patients_are_read_off_a_text():

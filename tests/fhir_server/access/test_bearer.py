@@ -34,7 +34,7 @@ def told(url: str, story: Story) -> None:
             async with pool.connection() as conn:
                 types = await Types.load(conn)
             library = Library(r4(), r4_parameters(), Context(tenant=1))
-            await story(pool, Bearers(verifier(), library, types, partners_of("", permitted=False), "realm"))
+            await story(pool, Bearers(verifier(), library, types, partners_of("", permitted=False, most=10), "realm"))
         finally:
             await pool.close()
 

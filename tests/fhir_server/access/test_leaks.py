@@ -33,6 +33,27 @@ def test_a_token_is_answered_as_if_there_were_nothing_but_what_it_admits(empty):
     check()
 
 
+def test_a_partner_is_answered_as_if_there_were_nothing_but_what_consents_permit(empty):
+    """Consents that permit and deny by class, code, label, period, actor, purpose and instance, with exceptions."""
+
+    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.generate,))
+    @given(st.randoms(use_true_random=False))
+    def check(random):
+        compared_for_a_partner(empty, random, paths=25)
+
+    check()
+
+
+def compared_for_a_partner(empty: World, random: Random, paths: int) -> None:
+    versions, patient, permitted = leaks.a_world(random), random.choice((None, None, "1")), random.random() < 0.5
+    with leaks.stored(empty, versions):
+        context = leaks.context_of(empty)
+        bearer = leaks.rights_of(context, leaks.a_scope(random, "system"), {}, patient=patient)
+        rights = empty.runner.run(leaks.partner_of(context, bearer, permitted=permitted))
+        asked = [leaks.a_path(random) for _ in range(paths)]
+        empty.runner.run(leaks.compare(context, rights, asked))
+
+
 def compared(empty: World, random: Random, paths: int) -> None:
     versions, scope, policy = (
         leaks.a_world(random),

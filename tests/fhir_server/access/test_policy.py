@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from fhir_server.access.policy import ROLES, Policy, UnusablePolicy, defaults, load, policy_of, store
@@ -99,3 +100,9 @@ def test_the_command_shows_sets_and_resets(database_url, tmp_path):
     assert refused.stderr.startswith("mediconnect: ")
     assert run("reset", "auditor").returncode == 0
     assert run("show", "auditor").stdout == shown.stdout
+    with psycopg.connect(database_url) as conn:
+        kept = conn.execute("SELECT subtype, detail, operator FROM mediconnect.audit ORDER BY seq").fetchall()
+    assert [(subtype, detail) for subtype, detail, _ in kept] == [
+        ("policy", "mediconnect policy set auditor"), ("policy", "mediconnect policy reset auditor"),
+    ]  # fmt: skip
+    assert all(operator for *_, operator in kept)

@@ -49,7 +49,12 @@ def rights(scope: str, *, policies: Any = None, **more: Any) -> Rights:
         ("patient/Observation.rs user/Observation.rs", "r", "Observation", "all"),
         ("patient/Practitioner.rs", "r", "Practitioner", "all"),
         ("patient/*.rs", "r", "Group", "nothing"),
-        ("patient/*.rs", "r", "Binary", "nothing"),
+        ("patient/*.rs", "r", "Binary", "some"),  # what its context says
+        ("patient/*.rs", "s", "Binary", "nothing"),
+        ("patient/Patient.rs", "r", "Binary", "nothing"),
+        ("user/Binary.rs", "r", "Binary", "some"),
+        ("user/Binary.rs", "s", "Binary", "nothing"),
+        ("user/*.rs", "s", "Binary", "all"),
         ("patient/*.rs", "r", "Device", "some"),
         ("user/Observation.rs?category=a", "r", "Observation", "some"),
         ("user/Observation.rs?nonsense=a", "r", "Observation", "nothing"),  # what cannot be understood denies

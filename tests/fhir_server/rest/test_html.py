@@ -223,6 +223,12 @@ def test_a_very_long_string_is_cut() -> None:
     assert b"(1000000 characters)" in data
 
 
+def test_the_page_of_an_open_server_says_that_it_is_open() -> None:
+    for is_open in (True, False):
+        text = page({"resourceType": "Basic"}, base=BASE, url=BASE, is_open=is_open).decode()
+        assert ("Open: no access control." in text) is is_open
+
+
 def test_the_policy_allows_the_style_of_the_page_and_nothing_else() -> None:
     policy = dict(HEADERS)["content-security-policy"]
     [style] = re.findall(

@@ -43,7 +43,7 @@ def of_types(expression: str) -> str:
 @pytest.mark.slow
 def test_search_parameters_find_the_same_as_fhirpathpy() -> None:
     fhirpathpy = pytest.importorskip("fhirpathpy")
-    from fhirpathpy.models import models  # noqa: PLC0415  # only where the oracle is there
+    from fhirpathpy.models import models  # noqa: PLC0415 - only where the oracle is there
 
     parameters = defaultdict(set)
     for parameter in r4().search_parameters():
