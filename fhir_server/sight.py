@@ -10,18 +10,17 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from fhir_server.access.element import shown
-from fhir_server.access.judge import admits
+from fhir_server.access.judge import admits, holds, leads_out
 from fhir_server.access.logic import ALL
 from fhir_server.access.narrow import missing
 from fhir_server.context import Context
 from fhir_server.json import parse_json
-from fhir_server.store import resources
 from fhir_server.store.pool import Connection
 from fhir_server.store.resources import Version, contents
 
 
 async def seen(
-    context: Context, conn: Connection, kind: str, resource_id: str, kept: Version | None, *, current: bool
+    context: Context, kind: str, resource_id: str, kept: Version | None, *, current: bool
 ) -> Version | None:
     """The version, None where the caller may not see it: then it is as if there were none. `current`: it is the last one.
 
@@ -35,11 +34,13 @@ async def seen(
         raise missing(rights, "r", kind)
     if term == ALL or kept is None:
         return kept
-    if current and kept.content is not None:
-        told = [kept.content]
-    else:
-        told = await contents(conn, context.tenant, context.type_code(kind), resource_id, kept.version)
-    return kept if await sees(context, conn, "r", kind, told) else None
+    told = [kept.content] if current and kept.content is not None else None
+    if told is not None and not leads_out(term):  # a connection would be for nothing, and costs more than the rest
+        return kept if holds(term, parse_json(told[0]), context.tenant, context.parameters.base) else None
+    async with context.connection() as conn:
+        if told is None:
+            told = await contents(conn, context.tenant, context.type_code(kind), resource_id, kept.version)
+        return kept if await sees(context, conn, "r", kind, told) else None
 
 
 async def stored(context: Context, kind: str, resource_id: str) -> Version | None:
@@ -47,9 +48,8 @@ async def stored(context: Context, kind: str, resource_id: str) -> Version | Non
 
     Raises Refusal (403) where the caller may read nothing of the type.
     """
-    async with context.connection() as conn:
-        kept = await resources.read(conn, context.tenant, context.type_code(kind), resource_id)
-        kept = await seen(context, conn, kind, resource_id, kept, current=True)
+    kept = await context.read(context.type_code(kind), resource_id)
+    kept = await seen(context, kind, resource_id, kept, current=True)
     if kept is None or kept.content is None or context.rights is None:
         return kept
     return replace(kept, content=shown(context.rights, kept.content))

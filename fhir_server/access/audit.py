@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from fhir_server.outcome import refuse
 from fhir_server.store.audit import Note, append
+from fhir_server.store.gather import Gather
 from fhir_server.store.pool import Pool
 from smart_auth.access_token import AccessToken
 from smart_auth.event import Event
@@ -82,40 +83,20 @@ class Ledger:
     def __init__(self, pool: Pool, tenant: int) -> None:
         self._pool = pool
         self._tenant = tenant
-        self._waiting: list[tuple[Note, asyncio.Future[None]]] = []
-        self._keeping: asyncio.Task[None] | None = None
+        self._append: Gather[Note, None] = Gather(self._appended, most=MOST_AT_ONCE, pause=PAUSE)
 
     async def keep(self, note: Note) -> None:
         """Returns when the note is on disk. Raises Refusal (503) where it cannot be kept: then nothing is answered."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((note, done))
-        if self._keeping is None or self._keeping.done():
-            self._keeping = asyncio.create_task(self._keep())
-        await done
+        try:
+            await self._append(note)
+        except Exception as error:
+            text = "the audit trail cannot be written, so the answer is withheld; try again"
+            raise refuse("transient", text) from error
 
-    async def _keep(self) -> None:
-        """One statement for all that wait; what comes meanwhile goes with the next."""
-        while self._waiting:
-            batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
-            try:
-                async with self._pool.connection() as conn:
-                    await append(conn, self._tenant, [note for note, _ in batch])
-            except Exception as error:  # noqa: BLE001 - handed to everyone who waits; none of them is answered
-                _fail(batch, error)
-                continue
-            for _, done in batch:
-                if not done.done():
-                    done.set_result(None)
-            if len(batch) > 1:
-                await asyncio.sleep(PAUSE)
-
-
-def _fail(batch: list[tuple[Note, asyncio.Future[None]]], error: Exception) -> None:
-    refusal = refuse("transient", "the audit trail cannot be written, so the answer is withheld; try again")
-    refusal.__cause__ = error
-    for _, done in batch:
-        if not done.done():
-            done.set_exception(refusal)
+    async def _appended(self, notes: list[Note]) -> list[None]:
+        async with self._pool.connection() as conn:
+            await append(conn, self._tenant, notes)
+        return [None] * len(notes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ async def admits(search: Search, term: Term | None, resource: Resource) -> bool:
     if term is None or term == ALL:
         return term is not None
     if not leads_out(term):
-        return Matcher(search.tenant, base=search.parameters.base).holds(term, resource)
+        return holds(term, resource, search.tenant, search.parameters.base)
     match term:
         case Every(terms=terms):
             for one in sorted(terms, key=leads_out):
@@ -38,6 +38,11 @@ async def admits(search: Search, term: Term | None, resource: Resource) -> bool:
         case Chain() | Has() | Listed():
             return await _leads(search, term, resource)
     raise AssertionError(f"{type(term).__name__} leads nowhere")
+
+
+def holds(term: Term, resource: Resource, tenant: int, base: str) -> bool:
+    """Whether a term that leads nowhere else holds for the resource. `base`: of this server, for absolute references."""
+    return Matcher(tenant, base=base).holds(term, resource)
 
 
 def leads_out(term: Term) -> bool:

@@ -25,9 +25,7 @@ async def read(context: Context, request: Request) -> Response:
     if own is not None:
         return Response(200, dump_json(own))
     kept = await context.read(context.type_code(kind), resource_id)
-    if context.rights is not None:
-        async with context.connection() as conn:
-            kept = await seen(context, conn, kind, resource_id, kept, current=True)
+    kept = await seen(context, kind, resource_id, kept, current=True)
     return _response(context, request, kind, resource_id, kept)
 
 
@@ -39,7 +37,7 @@ async def vread(context: Context, request: Request) -> Response:
         number = 0  # version ids are compared as strings: 01 is none of ours
     async with context.connection() as conn:
         kept = await resources.vread(conn, context.tenant, context.type_code(kind), resource_id, number)
-        kept = await seen(context, conn, kind, resource_id, kept, current=False)
+    kept = await seen(context, kind, resource_id, kept, current=False)
     return _response(context, request, kind, f"{resource_id}/_history/{version}", kept)
 
 
