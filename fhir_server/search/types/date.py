@@ -18,6 +18,7 @@ from fhir_server.search.parameter import Parameter
 from fhir_server.search.path import Node, Path
 from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import unescape
+from fhir_server.search.types.extractor import Extractor
 from fhir_server.search.types.prefix import Span, instant_condition, span_condition, span_holds, split_prefix
 from fhir_server.search.types.selection import check_modifier, keys, union
 from fhir_server.store.rows import Rows
@@ -158,10 +159,15 @@ def _timing(value: Any) -> tuple[str, str] | None:
     return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
 
-def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
+def extractor(path: Path, tenant: int) -> Extractor:
     """Adds a row of index_date for each node."""
     found = key(tenant, path.resource_type, path.text, "date")
-    rows.dates.update((found, low, high) for low, high in spans(nodes))
+
+    def extract(nodes: list[Node], rows: Rows) -> None:
+        for low, high in spans(nodes):
+            rows.dates.add((found, low, high))
+
+    return extract
 
 
 def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:  # noqa: ARG001
