@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _BREAK = "\x01"
+_SPACED_BREAK = f" {_BREAK} "
 _WORD = re.compile(r"[^\W_]+|\x01")
 _TAG = re.compile(r"<[^<>]*>")
 # Members whose strings are for machines: a search for words does not look there.
@@ -19,8 +20,8 @@ _UNSPOKEN = frozenset(
         "version status code fhirVersion instantiatesUri"
     ).split()
 )
-_SIGNS = re.compile(r"[:/-]")
 _MACHINE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+|[A-Za-z]+/[A-Za-z0-9.-]+|\d{4}-\d\d[-T:.Z+\d]*")
+_ASCII_WORDS = {code: chr(code).lower() if chr(code).isalnum() else " " for code in range(128)} | {ord(_BREAK): _BREAK}
 LONGEST_WORD = 64
 MOST_WORDS = 2000
 MOST_PLACES = 200
@@ -57,7 +58,11 @@ def _without_comments(div: str) -> str:
 
 def content(resource: Mapping[str, Any]) -> list[str]:
     """Every string of the resource that is for people: names, displays, notes, values; the narrative included."""
-    found = narrative(resource)
+    return narrative(resource) + _without_narrative(resource)
+
+
+def _without_narrative(resource: Mapping[str, Any]) -> list[str]:
+    found: list[str] = []
     for name, value in resource.items():
         if name != "text":
             _collect(name, value, found)
@@ -67,36 +72,62 @@ def content(resource: Mapping[str, Any]) -> list[str]:
 def _collect(name: str, value: Any, found: list[str]) -> None:
     """Adds the strings of a member's value; of members that are for machines only what stands in objects below."""
     if type(value) is str:
-        if name not in _UNSPOKEN and not (_SIGNS.search(value) and _MACHINE.fullmatch(value)):
+        if name not in _UNSPOKEN and not _is_for_machines(value):
             found.append(value)
     elif type(value) is dict:
         for inner, one in value.items():
-            _collect(inner, one, found)
+            if type(one) is not str:
+                _collect(inner, one, found)
+            elif inner not in _UNSPOKEN and not _is_for_machines(one):
+                found.append(one)
     elif type(value) is list:
         for one in value:
             _collect(name, one, found)
 
 
+def _is_for_machines(text: str) -> bool:
+    return ("-" in text or ":" in text or "/" in text) and _MACHINE.fullmatch(text) is not None
+
+
 def placed(texts: Iterable[str]) -> dict[str, list[int]]:
     """The words of the texts with their positions, from 1; of very long resources the first MOST_WORDS."""
     found: dict[str, list[int]] = {}
-    at = 0
-    for word in _WORD.findall(_folded(_BREAK.join(texts))):
+    _place(texts, found, 0)
+    return found
+
+
+def _place(texts: Iterable[str], found: dict[str, list[int]], at: int) -> int:
+    """Adds the words of texts with their positions, behind `at`; gives the last."""
+    for word in _split(list(texts)):
         if word == _BREAK:
             at += _GAP  # no phrase goes from one element into the next
             continue
         at += 1
         if at > MOST_WORDS:
             break
-        places = found.setdefault(word[:LONGEST_WORD], [])
+        places = found.get(word)
+        if places is None:
+            places = found.setdefault(word[:LONGEST_WORD], [])
         if len(places) < MOST_PLACES:
             places.append(at)
-    return found
+    return at
+
+
+def _split(texts: list[str]) -> list[str]:
+    """The words of the texts, a break between two of them."""
+    joined = _SPACED_BREAK.join(texts)
+    # Nearly all texts are ASCII without a control character, of which the words are found in a fifth of the time.
+    if joined.isascii() and joined.count(_BREAK) == max(len(texts) - 1, 0):
+        return joined.translate(_ASCII_WORDS).split()
+    return _WORD.findall(_folded(joined))
 
 
 def vector(found: Mapping[str, Sequence[int]], mark: str = "") -> str:
     """The text form of a tsvector; `mark` is one word more, which no text contains: the resource type."""
-    parts = [f"'{word}':{','.join(map(str, places))}" for word, places in found.items()]
+    parts = [
+        f"'{word}':{places[0]}" if len(places) == 1 else f"'{word}':{','.join(map(str, places))}"
+        for word, places in found.items()
+    ]
     return " ".join([*parts, f"'{mark}'"] if mark else parts)
 
 
@@ -108,5 +139,11 @@ def marked(resource_type: str) -> str:
 def vectors(resource: Mapping[str, Any]) -> tuple[str, str]:
     """Narrative and content of a resource as the index keeps them; the narrative is empty where there is none."""
     kind = marked(str(resource.get("resourceType")))
-    told = placed(narrative(resource))
-    return vector(told, kind) if told else "", vector(placed(content(resource)), kind)
+    told = narrative(resource)
+    found: dict[str, list[int]] = {}
+    at = _place(told, found, 0)
+    seen = vector(found, kind) if found else ""
+    rest = _without_narrative(resource)
+    if rest:
+        _place(rest, found, at + _GAP if told else 0)
+    return seen, vector(found, kind)
