@@ -21,7 +21,8 @@ _UNSPOKEN = frozenset(
     ).split()
 )
 _MACHINE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+|[A-Za-z]+/[A-Za-z0-9.-]+|\d{4}-\d\d[-T:.Z+\d]*")
-_ASCII_WORDS = {code: chr(code).lower() if chr(code).isalnum() else " " for code in range(128)} | {ord(_BREAK): _BREAK}
+# What becomes of each byte of an ASCII text: letters and digits are words, a break stays, all else is space.
+_ASCII_WORDS = bytes(code if code == ord(_BREAK) or bytes((code,)).isalnum() else 32 for code in range(256)).lower()
 LONGEST_WORD = 64
 MOST_WORDS = 2000
 MOST_PLACES = 200
@@ -63,30 +64,31 @@ def content(resource: Mapping[str, Any]) -> list[str]:
 
 def _without_narrative(resource: Mapping[str, Any]) -> list[str]:
     found: list[str] = []
-    for name, value in resource.items():
-        if name != "text":
-            _collect(name, value, found)
+    _collect({name: value for name, value in resource.items() if name != "text"}, found)
     return found
 
 
-def _collect(name: str, value: Any, found: list[str]) -> None:
-    """Adds the strings of a member's value; of members that are for machines only what stands in objects below."""
-    if type(value) is str:
-        if name not in _UNSPOKEN and not _is_for_machines(value):
-            found.append(value)
-    elif type(value) is dict:
-        for inner, one in value.items():
-            if type(one) is not str:
-                _collect(inner, one, found)
-            elif inner not in _UNSPOKEN and not _is_for_machines(one):
-                found.append(one)
-    elif type(value) is list:
-        for one in value:
-            _collect(name, one, found)
+def _collect(members: Mapping[str, Any], found: list[str]) -> None:
+    """Adds the strings of an object; of members that are for machines only what stands in objects below."""
+    for name, value in members.items():
+        kind = type(value)
+        if kind is str:
+            if name not in _UNSPOKEN and not (
+                ("-" in value or ":" in value or "/" in value) and _MACHINE.fullmatch(value)
+            ):
+                found.append(value)
+        elif kind is dict:
+            _collect(value, found)
+        elif kind is list:
+            _collect_items(name, value, found)
 
 
-def _is_for_machines(text: str) -> bool:
-    return ("-" in text or ":" in text or "/" in text) and _MACHINE.fullmatch(text) is not None
+def _collect_items(name: str, items: list[Any], found: list[str]) -> None:
+    for one in items:
+        if type(one) is dict:
+            _collect(one, found)
+        else:
+            _collect({name: one}, found)
 
 
 def placed(texts: Iterable[str]) -> dict[str, list[int]]:
@@ -107,8 +109,8 @@ def _place(texts: Iterable[str], found: dict[str, list[int]], at: int) -> int:
             break
         places = found.get(word)
         if places is None:
-            places = found.setdefault(word[:LONGEST_WORD], [])
-        if len(places) < MOST_PLACES:
+            found[word] = [at]
+        elif len(places) < MOST_PLACES:
             places.append(at)
     return at
 
@@ -118,8 +120,10 @@ def _split(texts: list[str]) -> list[str]:
     joined = _SPACED_BREAK.join(texts)
     # Nearly all texts are ASCII without a control character, of which the words are found in a fifth of the time.
     if joined.isascii() and joined.count(_BREAK) == max(len(texts) - 1, 0):
-        return joined.translate(_ASCII_WORDS).split()
-    return _WORD.findall(_folded(joined))
+        found = joined.encode().translate(_ASCII_WORDS).decode().split()
+    else:
+        found = _WORD.findall(_folded(joined))
+    return [word[:LONGEST_WORD] for word in found] if max(map(len, found), default=0) > LONGEST_WORD else found
 
 
 def vector(found: Mapping[str, Sequence[int]], mark: str = "") -> str:

@@ -140,7 +140,7 @@ def _arrays(kind: "_Kind", sides: Sequence[tuple[int, Rows]]) -> Sequence[Any]:
     if not found:
         return kind.empty
     columns = zip(*found, strict=True) if len(kind.columns) > 1 else (found,)
-    return [array.int4(of), *(made(column) for made, column in zip(kind.columns, columns, strict=True))]
+    return [array.int4(of), *map(operator.call, kind.columns, columns)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Any, Literal, LiteralString
 
 from fhir_server.outcome import refuse
 from fhir_server.search.fragment import Fragment, sql
-from fhir_server.search.key import key
+from fhir_server.search.key import key, reference_key
 from fhir_server.search.parameter import Component, Parameter
 from fhir_server.search.path import Node, Path
 from fhir_server.search.types import date, number, quantity, reference, string, token, uri
@@ -221,7 +221,11 @@ def _extract_pair(place: Place, tenant: int) -> _ExtractElement:
 
     def extract(element: Any, resource: dict[str, Any], rows: Rows) -> None:
         carriers = [
-            [(path, nodes) for path in shape.components[at].parameter.paths if (nodes := _nodes(path, element, resource))]
+            [
+                (path, nodes)
+                for path in shape.components[at].parameter.paths
+                if (nodes := _nodes(path, element, resource))
+            ]
             for at in shape.carriers
         ]
         if all(carriers):

@@ -74,6 +74,11 @@ def decimal(value: Any) -> Decimal | None:
     """A JSON number as a Decimal; None for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = Decimal(value)
+    if type(value) is Decimal:
+        text = str(value)
+        # What is written so, as nearly all numbers are, has no exponent above zero and no more digits than characters.
+        if len(text) <= MOST_DIGITS and "E" not in text and value.is_finite():
+            return value
     return value if fits(value) else None
 
 

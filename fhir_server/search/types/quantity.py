@@ -24,7 +24,7 @@ from fhir_server.search.types.extractor import Extractor
 from fhir_server.search.types.number import EXACT, INFINITY, amount, decimal
 from fhir_server.search.types.prefix import Amount, amount_alternatives, amount_condition, amount_holds
 from fhir_server.search.types.selection import check_modifier, keys, union
-from fhir_server.store.rows import Quantity, Rows
+from fhir_server.store.rows import Quantity
 from terminology import ucum
 
 MODIFIERS: frozenset[str] = frozenset()

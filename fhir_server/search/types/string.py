@@ -15,9 +15,9 @@ from fhir_server.search.fragment import Fragment, join, sql
 from fhir_server.search.key import key
 from fhir_server.search.parameter import Parameter
 from fhir_server.search.path import Node, Path
-from fhir_server.search.types.extractor import Extractor
 from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import unescape
+from fhir_server.search.types.extractor import Extractor
 from fhir_server.search.types.selection import LONGEST_VALUE, check_modifier, keys, storable, union
 from fhir_server.store.rows import Rows, String
 
@@ -76,6 +76,8 @@ class _Folding(dict[int, str | None]):
 
 
 _FOLDING = _Folding()
+_ASCII_FOLDED = bytes(ord(_FOLDING[code] or " ") if code < 128 else 32 for code in range(256)).lower()
+_ASCII_GONE = bytes(code for code in range(128) if _FOLDING[code] is None)
 
 
 def normalised(text: str) -> str:
@@ -85,7 +87,7 @@ def normalised(text: str) -> str:
 
 def _normal(text: str) -> str:
     if text.isascii():
-        return " ".join(text.lower().translate(_FOLDING).split())
+        return " ".join(text.encode().translate(_ASCII_FOLDED, _ASCII_GONE).decode().split())
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     return " ".join(decomposed.translate(_FOLDING).split())
 

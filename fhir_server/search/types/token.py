@@ -44,6 +44,7 @@ _BOOLEANS = ("true", "false")
 _SPECIAL_VALUES = frozenset(
     ("http://hl7.org/fhir/special-values", "http://terminology.hl7.org/CodeSystem/special-values")
 )
+_READABLE = dict.fromkeys(map(ord, "-()./ \t\n\r\f\v"))
 _TELEPHONE = re.compile(r"[-+()./\s]*\d[-+()./\d\s]*", re.ASCII)  # one way to read it, so linear time
 
 
@@ -158,9 +159,7 @@ def _spelling(kind: str, text: str, path: Path) -> str:
 
 def _contact(text: str) -> str:
     """A telephone number without what only makes it readable; anything else without case."""
-    if _TELEPHONE.fullmatch(text):
-        return "".join(character for character in text if character in "+0123456789")
-    return text.casefold()
+    return text.translate(_READABLE) if _TELEPHONE.fullmatch(text) else text.casefold()
 
 
 def _code(kind: str, system: str, code: str, path: Path) -> str:
@@ -234,7 +233,9 @@ def _add(keys: _Keys, nodes: Iterable[Node], out: set[int]) -> None:
             _add_structured(keys, kind, value, out)
         elif isinstance(value, str):
             if value:
-                out.update(_known_code(keys, value) if kind == "code" else (keys.code(_spelling(kind, value, keys.path)),))
+                out.update(
+                    _known_code(keys, value) if kind == "code" else (keys.code(_spelling(kind, value, keys.path)),)
+                )
         elif isinstance(value, bool):
             out.add(keys.code("true" if value else "false"))
         elif value is not None and not isinstance(value, list):
@@ -259,8 +260,7 @@ def _add_structured(keys: _Keys, kind: str, value: dict[str, Any], out: set[int]
         case "Identifier":
             _add_identifier(keys, value, out)
         case "ContactPoint":
-            for system in (value.get("use"), value.get("system")):
-                out.update(_pair_keys(keys, kind, _text(system), _text(value.get("value"))))
+            _add_contact(keys, value, out)
 
 
 def _pair(keys: _Keys, kind: str, system: Any, code: Any) -> tuple[int, ...]:
@@ -295,6 +295,18 @@ def _add_identifier(keys: _Keys, identifier: dict[str, Any], out: set[int]) -> N
         match coding, value:
             case {"system": str(system), "code": str(code)}, str():
                 out.add(keys.of_type(system, code, value))
+
+
+def _add_contact(keys: _Keys, contact: dict[str, Any], out: set[int]) -> None:
+    """The keys of a number or address, by its use and by its kind as systems."""
+    spelled = _contact(_text(contact.get("value")))
+    for system in (_text(contact.get("use")), _text(contact.get("system"))):
+        if system and keys.systems:
+            out.add(_known_system(keys, system))
+        if spelled:
+            out.add(keys.system_code(system, spelled) if system else keys.no_system(spelled))
+    if spelled:
+        out.add(keys.code(spelled))
 
 
 def _system_key(keys: _Keys, system: str) -> int:
