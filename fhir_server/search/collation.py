@@ -10,10 +10,11 @@ from typing import Any
 from fhir_server.search.key import key
 from fhir_server.search.path import Node, Path
 from fhir_server.search.types import string
-from fhir_server.store.rows import Rows
+from fhir_server.search.types.extractor import Extractor
 from profiles.definitions import r4
 
 _BOOLEANS = ("false", "true")
+_BY_VALUE = frozenset(("Identifier", "ContactPoint"))
 _WITH_TEXT = frozenset(("Coding", "CodeableConcept"))
 
 
@@ -36,30 +37,33 @@ def _codes(system: str) -> tuple[str, ...]:
     return tuple(sorted(below((r4().code_system(system) or {}).get("concept", ()))))
 
 
-def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
-    """Adds a row of index_string for each token that has neither a text nor a closed list to be sorted by."""
+def extractor(path: Path, tenant: int) -> Extractor | None:
+    """Adds a row of index_string for each token that has no text to be sorted by; None where a closed list is enough."""
     if closed_codes(path) is not None:
-        return
+        return None
     found = key(tenant, path.resource_type, path.text, "order")
-    made = (string.row(found, one) for one in map(_sorted_by, nodes) if one)
-    rows.strings.update(one for one in made if one is not None)
+    return lambda nodes, rows: string.add(found, [one for one in map(_sorted_by, nodes) if one], rows.strings)
 
 
 def _sorted_by(node: Node) -> str:
-    match node:
-        case ("Identifier" | "ContactPoint", {"value": str(value)}):
-            return value
-        case (kind, dict(value)) if kind in _WITH_TEXT:
+    kind, value = node
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        if kind in _WITH_TEXT:
             return _code_without_text(value)
-        case (_, str(value)):
-            return value
+        found = value.get("value") if kind in _BY_VALUE else None
+        return found if isinstance(found, str) else ""
     return ""
 
 
 def _code_without_text(value: dict[str, Any]) -> str:
     """The first code of a concept that has nothing to read."""
+    if value.get("text"):
+        return ""
     codings = value["coding"] if isinstance(value.get("coding"), list) else [value]
     known = [one for one in codings if isinstance(one, dict)]
-    if value.get("text") or any(one.get("display") for one in known):
-        return ""
+    for one in known:
+        if one.get("display"):
+            return ""
     return next((one["code"] for one in known if isinstance(one.get("code"), str)), "")

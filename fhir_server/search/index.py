@@ -3,7 +3,8 @@
 https://hl7.org/fhir/R4/search.html#index; worked rows are in docs/implementation/index.md.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,57 +13,58 @@ from fhir_server.search import collation, local_reference, words
 from fhir_server.search.key import key
 from fhir_server.search.parameter import Parameter, Parameters, is_set_apart
 from fhir_server.search.path import Node, Path
-from fhir_server.search.types import BY_TYPE, composite, reference, token
+from fhir_server.search.types import BY_TYPE, composite, reference
+from fhir_server.search.types.extractor import Extractor
 from fhir_server.store.rows import Rows
 
 COLUMNS = frozenset(("_id", "_lastUpdated"))
 """Parameters that are columns of the table resource: they have no index rows."""
 
-_Extract = Callable[[Path, list[Node], Rows, int], None]
+_Add = Callable[[dict[str, Any], Rows], None]
+"""Adds the rows of one path, or of one composite, of a resource."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One path, what the search types make of its nodes, and the target types some parameter restricts it to.
-
-    `refers`: it is searched by as a reference, whose rows depend on the base of the server.
-    """
+    """One path, the search types it is searched by, and the target types some parameter restricts it to."""
 
     path: Path
-    extracts: tuple[_Extract, ...]
-    refers: bool
+    types: tuple[str, ...]
     targets: frozenset[str]
+    set_apart: bool
 
-    def add(self, resource: dict[str, Any], rows: Rows, tenant: int, base: str) -> None:
-        path = self.path
-        nodes = path.nodes(resource)
-        if not nodes:
-            return
-        rows.paths.add(key(tenant, path.resource_type, path.text, "path"))
-        for extract_rows in self.extracts:
-            extract_rows(path, nodes, rows, tenant)
-        if self.refers:
-            reference.extract(path, nodes, rows, tenant, base)
-        if self.targets:
-            for name in self.targets.intersection(_target_type(value) for _, value in nodes):
-                rows.paths.add(key(tenant, path.resource_type, path.text, "path", name))
+    @property
+    def refers(self) -> bool:
+        """Whether it is searched by as a reference, whose rows depend on the base of the server."""
+        return "reference" in self.types
+
+
+@dataclass(frozen=True, slots=True)
+class _Adding:
+    """How resources of a type are indexed for one tenant: what adds rows by the JSON property it begins with.
+
+    So what is absent costs nothing. `inside` are the steps of contained resources by the path that leads to them and their
+    type, each with the plan it was made from.
+    """
+
+    by_property: Mapping[str, tuple[_Add, ...]]
+    always: tuple[_Add, ...]
+    composites: tuple[tuple[frozenset[str], _Add], ...]
+    inside: dict[tuple[str, str], tuple["Plan", Mapping[str, tuple[_Add, ...]]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a resource type is indexed: the steps by the JSON property they begin with, so that what is absent costs nothing."""
+    """How a resource type is indexed: its paths, and for each tenant and base what adds their rows, made when first needed."""
 
     parameters: Mapping[str, Parameter]
-    by_property: Mapping[str, tuple[_Step, ...]]
-    always: tuple[_Step, ...]
+    steps: tuple[_Step, ...]
     composites: tuple[composite.Place, ...]
+    links: tuple[Path, ...]  # references, from which chains go on into contained resources
+    made: dict[tuple[int, str], _Adding]
 
 
-_EXTRACTS: Mapping[str, tuple[_Extract, ...]] = {
-    **{name: (one.extract,) for name, one in BY_TYPE.items()},
-    "token": (token.extract, collation.extract),
-    "reference": (),
-}
+_MOST_TENANTS = 64  # for which a plan keeps what it has made
 _plans: WeakKeyDictionary[Parameters, dict[str, Plan]] = WeakKeyDictionary()
 
 
@@ -89,15 +91,17 @@ def extract(resource: dict[str, Any], parameters: Parameters, tenant: int) -> Ro
 def _add_local(rows: Rows, plan: Plan, resource: dict[str, Any], parameters: Parameters, tenant: int) -> None:
     """Adds the rows of contained resources, as chains over local references look for them; they make no shape."""
     inside = local_reference.contained_by_id(resource)
-    steps = (one for some in (*plan.by_property.values(), plan.always) for one in some) if inside else ()
-    links = {one.path for one in steps if one.refers and not is_set_apart(one.path)}
+    known = _adding(plan, tenant, parameters.base).inside
     found = Rows()
-    for link in links:
+    for link in plan.links if inside else ():
         for target in local_reference.targets(link.nodes(resource), inside):
-            for step in steps_for(_plan(parameters, target["resourceType"]), target):
-                if not is_set_apart(step.path):
-                    moved = replace(step, path=local_reference.seen_from(link, step.path))
-                    moved.add(target, found, tenant, parameters.base)
+            kind = target["resourceType"]
+            there = _plan(parameters, kind)
+            made = known.get((link.text, kind))
+            if made is None or made[0] is not there:
+                made = known[link.text, kind] = there, _seen_from(link, there, tenant, parameters.base)
+            for add in itertools.chain(*(made[1].get(name, ()) for name in ("", *target))):
+                add(target, found)
     rows.tokens |= found.tokens
     rows.references |= found.references
     rows.strings |= found.strings
@@ -106,17 +110,20 @@ def _add_local(rows: Rows, plan: Plan, resource: dict[str, Any], parameters: Par
     rows.quantities |= found.quantities
 
 
-def steps_for(plan: Plan, resource: dict[str, Any]) -> Iterable[_Step]:
-    """The steps of a plan that a resource with these properties may have values for; one may come twice."""
-    for name in resource:
-        yield from plan.by_property.get(name, ())
-    yield from plan.always
+def _seen_from(link: Path, plan: Plan, tenant: int, base: str) -> Mapping[str, tuple[_Add, ...]]:
+    """What adds the rows of a contained resource behind a reference, by property; what is always asked by the name ""."""
+    steps = [
+        (step.path.properties or ("",), replace(step, path=local_reference.seen_from(link, step.path)))
+        for step in plan.steps
+        if not step.set_apart
+    ]
+    return _by_property((names, _adder(step, tenant, base)) for names, step in steps)
 
 
 def _contained(resource: dict[str, Any], tenant: int) -> set[int]:
     """The keys that say which types of resources are contained."""
     inside = resource.get("contained")
-    kinds = {one.get("resourceType") for one in inside if isinstance(one, dict)} if isinstance(inside, list) else ()
+    kinds = [one.get("resourceType") for one in inside if isinstance(one, dict)] if isinstance(inside, list) else ()
     return {key(tenant, kind, "contained", "in") for kind in kinds if isinstance(kind, str)}
 
 
@@ -125,12 +132,82 @@ def extract_by(plan: Plan | None, resource: dict[str, Any], tenant: int, base: s
     rows = Rows()
     if plan is None:
         return rows
-    for step in steps_for(plan, resource):
-        step.add(resource, rows, tenant, base)
-    for place in plan.composites:
-        if not place.properties.isdisjoint(resource):
-            composite.extract(place, resource, rows, tenant)
+    adding = _adding(plan, tenant, base)
+    by_property = adding.by_property
+    for name in resource:
+        for add in by_property.get(name, ()):
+            add(resource, rows)
+    for add in adding.always:
+        add(resource, rows)
+    for properties, add in adding.composites:
+        if not properties.isdisjoint(resource):
+            add(resource, rows)
     return rows
+
+
+def _adding(plan: Plan, tenant: int, base: str) -> _Adding:
+    found = plan.made.get((tenant, base))
+    if found is None:
+        if len(plan.made) >= _MOST_TENANTS:
+            plan.made.clear()
+        made = [(step.path.properties, _adder(step, tenant, base)) for step in plan.steps]
+        found = plan.made[tenant, base] = _Adding(
+            _by_property((names, add) for names, add in made if names is not None),
+            tuple(add for names, add in made if names is None),
+            tuple((place.properties, composite.extractor(place, tenant)) for place in plan.composites),
+            {},
+        )
+    return found
+
+
+def _by_property(made: Iterable[tuple[Iterable[str], _Add]]) -> Mapping[str, tuple[_Add, ...]]:
+    found: dict[str, tuple[_Add, ...]] = {}
+    for names, add in made:
+        for name in names:
+            found[name] = (*found.get(name, ()), add)
+    return found
+
+
+def _adder(step: _Step, tenant: int, base: str) -> _Add:
+    """What adds all rows of a step, and to `paths` that it has a value."""
+    nodes_of = step.path.nodes
+    present = key(tenant, step.path.resource_type, step.path.text, "path")
+    extractors = tuple(_extractors(step, tenant, base))
+
+    def add(resource: dict[str, Any], rows: Rows) -> None:
+        nodes = nodes_of(resource)
+        if nodes:
+            rows.paths.add(present)
+            for extract in extractors:
+                extract(nodes, rows)
+
+    return add
+
+
+def _extractors(step: _Step, tenant: int, base: str) -> Iterator[Extractor]:
+    for name in step.types:
+        if name == "reference":
+            yield reference.extractor(step.path, tenant, base)
+        else:
+            yield BY_TYPE[name].extractor(step.path, tenant)
+        sorted_by = collation.extractor(step.path, tenant) if name == "token" else None
+        if sorted_by is not None:
+            yield sorted_by
+    if step.targets:
+        yield _target_types(step, tenant)
+
+
+def _target_types(step: _Step, tenant: int) -> Extractor:
+    """Adds to `paths` which of the types that some parameter is restricted to the references lead to."""
+    known = {name: key(tenant, step.path.resource_type, step.path.text, "path", name) for name in step.targets}
+
+    def extract(nodes: list[Node], rows: Rows) -> None:
+        for _, value in nodes:
+            found = known.get(_target_type(value))
+            if found is not None:
+                rows.paths.add(found)
+
+    return extract
 
 
 def shape_of(tenant: int, resource_type: str, rows: Rows) -> int:
@@ -178,17 +255,9 @@ def plan_of(parameter: Parameter) -> Plan:
 
 
 def _made(parameters: Mapping[str, Parameter]) -> Plan:
-    steps = _steps(parameters.values())
-    by_property: dict[str, list[_Step]] = {}
-    for step in steps:
-        for name in step.path.properties or ():
-            by_property.setdefault(name, []).append(step)
-    return Plan(
-        parameters,
-        {name: tuple(some) for name, some in by_property.items()},
-        tuple(step for step in steps if step.path.properties is None),
-        composite.places(parameters.values()),
-    )
+    steps = tuple(_steps(parameters.values()))
+    links = dict.fromkeys(step.path for step in steps if step.refers and not step.set_apart)
+    return Plan(parameters, steps, tuple(composite.places(parameters.values())), tuple(links), {})
 
 
 def _steps(parameters: Iterable[Parameter]) -> list[_Step]:
@@ -204,13 +273,7 @@ def _steps(parameters: Iterable[Parameter]) -> list[_Step]:
             if root.text != root.resource_type:
                 types.setdefault(root, {})
     return [
-        _Step(
-            path,
-            tuple(one for name in names for one in _EXTRACTS[name]),
-            "reference" in names,
-            frozenset(targets.get(path, ())),
-        )
-        for path, names in types.items()
+        _Step(path, tuple(names), frozenset(targets.get(path, ())), is_set_apart(path)) for path, names in types.items()
     ]
 
 

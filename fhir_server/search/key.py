@@ -3,10 +3,16 @@
 https://hl7.org/fhir/R4/search.html; worked rows are in docs/implementation/index.md.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
+from struct import Struct
 
 SEPARATOR = "\x1f"
+_unpack = Struct(">q").unpack
+
+KeyOf = Callable[..., int]
+"""The key of a value by its components, all of one form on one path."""
 
 
 @lru_cache(maxsize=65_536)
@@ -16,10 +22,23 @@ def key(tenant: int, resource_type: str, path: str, *parts: str) -> int:
     Eight bytes of BLAKE2b: equal input gives equal keys in every process, and nobody can choose a value that collides
     with a given one with less than 2**64 work, so a key may stand in an authorisation clause.
     """
-    text = SEPARATOR.join((str(tenant), resource_type, path, *parts))
-    if text.count(SEPARATOR) != len(parts) + 2:  # a value that holds the separator must not pass for two
-        text = "\0" + "".join(f"{len(part)}:{part}" for part in (str(tenant), resource_type, path, *parts))
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
+    first = (str(tenant), resource_type, path)
+    return _digest(SEPARATOR.join((*first, *parts)), first, parts)
+
+
+def keys_of(tenant: int, resource_type: str, path: str, form: str) -> KeyOf:
+    """How `key` makes the keys of many values that share what comes before them; none is remembered."""
+    first = (str(tenant), resource_type, path, form)
+    start = SEPARATOR.join((*first, ""))
+    return lambda *parts: _digest(start + SEPARATOR.join(parts), first, parts)
+
+
+def _digest(text: str, first: tuple[str, ...], parts: tuple[str, ...]) -> int:
+    """The key of the text; of one written otherwise where a value holds the separator, for it must not pass for two."""
+    if text.count(SEPARATOR) != len(first) + len(parts) - 1:
+        text = "\0" + "".join([f"{len(part)}:{part}" for part in (*first, *parts)])
+    number: int = _unpack(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())[0]
+    return number
 
 
 def reference_key(tenant: int, target: str) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _BREAK = "\x01"
+_SPACED_BREAK = f" {_BREAK} "
 _WORD = re.compile(r"[^\W_]+|\x01")
 _TAG = re.compile(r"<[^<>]*>")
 # Members whose strings are for machines: a search for words does not look there.
@@ -19,8 +20,9 @@ _UNSPOKEN = frozenset(
         "version status code fhirVersion instantiatesUri"
     ).split()
 )
-_SIGNS = re.compile(r"[:/-]")
 _MACHINE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+|[A-Za-z]+/[A-Za-z0-9.-]+|\d{4}-\d\d[-T:.Z+\d]*")
+# What becomes of each byte of an ASCII text: letters and digits are words, a break stays, all else is space.
+_ASCII_WORDS = bytes(code if code == ord(_BREAK) or bytes((code,)).isalnum() else 32 for code in range(256)).lower()
 LONGEST_WORD = 64
 MOST_WORDS = 2000
 MOST_PLACES = 200
@@ -57,46 +59,79 @@ def _without_comments(div: str) -> str:
 
 def content(resource: Mapping[str, Any]) -> list[str]:
     """Every string of the resource that is for people: names, displays, notes, values; the narrative included."""
-    found = narrative(resource)
-    for name, value in resource.items():
-        if name != "text":
-            _collect(name, value, found)
+    return narrative(resource) + _without_narrative(resource)
+
+
+def _without_narrative(resource: Mapping[str, Any]) -> list[str]:
+    found: list[str] = []
+    _collect({name: value for name, value in resource.items() if name != "text"}, found)
     return found
 
 
-def _collect(name: str, value: Any, found: list[str]) -> None:
-    """Adds the strings of a member's value; of members that are for machines only what stands in objects below."""
-    if type(value) is str:
-        if name not in _UNSPOKEN and not (_SIGNS.search(value) and _MACHINE.fullmatch(value)):
-            found.append(value)
-    elif type(value) is dict:
-        for inner, one in value.items():
-            _collect(inner, one, found)
-    elif type(value) is list:
-        for one in value:
-            _collect(name, one, found)
+def _collect(members: Mapping[str, Any], found: list[str]) -> None:
+    """Adds the strings of an object; of members that are for machines only what stands in objects below."""
+    for name, value in members.items():
+        kind = type(value)
+        if kind is str:
+            if name not in _UNSPOKEN and not (
+                ("-" in value or ":" in value or "/" in value) and _MACHINE.fullmatch(value)
+            ):
+                found.append(value)
+        elif kind is dict:
+            _collect(value, found)
+        elif kind is list:
+            _collect_items(name, value, found)
+
+
+def _collect_items(name: str, items: list[Any], found: list[str]) -> None:
+    for one in items:
+        if type(one) is dict:
+            _collect(one, found)
+        else:
+            _collect({name: one}, found)
 
 
 def placed(texts: Iterable[str]) -> dict[str, list[int]]:
     """The words of the texts with their positions, from 1; of very long resources the first MOST_WORDS."""
     found: dict[str, list[int]] = {}
-    at = 0
-    for word in _WORD.findall(_folded(_BREAK.join(texts))):
+    _place(texts, found, 0)
+    return found
+
+
+def _place(texts: Iterable[str], found: dict[str, list[int]], at: int) -> int:
+    """Adds the words of texts with their positions, behind `at`; gives the last."""
+    for word in _split(list(texts)):
         if word == _BREAK:
             at += _GAP  # no phrase goes from one element into the next
             continue
         at += 1
         if at > MOST_WORDS:
             break
-        places = found.setdefault(word[:LONGEST_WORD], [])
-        if len(places) < MOST_PLACES:
+        places = found.get(word)
+        if places is None:
+            found[word] = [at]
+        elif len(places) < MOST_PLACES:
             places.append(at)
-    return found
+    return at
+
+
+def _split(texts: list[str]) -> list[str]:
+    """The words of the texts, a break between two of them."""
+    joined = _SPACED_BREAK.join(texts)
+    # Nearly all texts are ASCII without a control character, of which the words are found in a fifth of the time.
+    if joined.isascii() and joined.count(_BREAK) == max(len(texts) - 1, 0):
+        found = joined.encode().translate(_ASCII_WORDS).decode().split()
+    else:
+        found = _WORD.findall(_folded(joined))
+    return [word[:LONGEST_WORD] for word in found] if max(map(len, found), default=0) > LONGEST_WORD else found
 
 
 def vector(found: Mapping[str, Sequence[int]], mark: str = "") -> str:
     """The text form of a tsvector; `mark` is one word more, which no text contains: the resource type."""
-    parts = [f"'{word}':{','.join(map(str, places))}" for word, places in found.items()]
+    parts = [
+        f"'{word}':{places[0]}" if len(places) == 1 else f"'{word}':{','.join(map(str, places))}"
+        for word, places in found.items()
+    ]
     return " ".join([*parts, f"'{mark}'"] if mark else parts)
 
 
@@ -108,5 +143,11 @@ def marked(resource_type: str) -> str:
 def vectors(resource: Mapping[str, Any]) -> tuple[str, str]:
     """Narrative and content of a resource as the index keeps them; the narrative is empty where there is none."""
     kind = marked(str(resource.get("resourceType")))
-    told = placed(narrative(resource))
-    return vector(told, kind) if told else "", vector(placed(content(resource)), kind)
+    told = narrative(resource)
+    found: dict[str, list[int]] = {}
+    at = _place(told, found, 0)
+    seen = vector(found, kind) if found else ""
+    rest = _without_narrative(resource)
+    if rest:
+        _place(rest, found, at + _GAP if told else 0)
+    return seen, vector(found, kind)

@@ -3,13 +3,15 @@
 https://hl7.org/fhir/R4/http.html#create, #update and #delete; the statement is write_versions in migrations/0003_search.sql.
 """
 
-from collections.abc import Awaitable, Iterable, Sequence
+import operator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import psycopg
 
+from fhir_server.store import array
 from fhir_server.store.pool import Connection
 from fhir_server.store.rows import Rows
 
@@ -34,25 +36,6 @@ class Write:
     added: Rows
     removed: Rows | None = None
     whole: Rows | None = None
-
-
-def _numbers(values: Iterable[object]) -> str:
-    """An array literal of integers, decimals, instants or letters: fast, and nothing to quote in any of them."""
-    return "{" + ",".join(map(str, values)) + "}"
-
-
-class _Columns:
-    """Transposes the rows of many writes, the ordinal first: n adds, -n removes."""
-
-    def __init__(self, width: int) -> None:
-        self.columns: list[list[Any]] = [[] for _ in range(width + 1)]
-
-    def extend(self, ordinal: int, rows: Iterable[tuple[Any, ...]]) -> None:
-        rows = list(rows)
-        if rows:
-            self.columns[0].extend([ordinal] * len(rows))
-            for column, values in zip(self.columns[1:], zip(*rows, strict=True), strict=True):
-                column.extend(values)
 
 
 class KnownShapes:
@@ -123,18 +106,18 @@ def parameters(tenant: int, writes: Sequence[Write], unknown: dict[int, Write], 
     return [
         tenant,
         generation,
-        _numbers(w.pk for w in writes),
-        _numbers(w.type for w in writes),
-        [w.id for w in writes],
-        _numbers(w.reference for w in writes),
-        _numbers(w.version for w in writes),
-        [w.written for w in writes],
-        _numbers(w.method for w in writes),
-        _numbers(w.shape for w in writes),
-        [w.content for w in writes],
-        _numbers(w.shape for w in new_shapes),
-        _numbers(w.type for w in new_shapes),
-        [_numbers(sorted(w.added.paths)) for w in new_shapes],
+        array.int8([w.pk for w in writes]),
+        _texts(w.type for w in writes),
+        array.text([w.id for w in writes]),
+        array.int8([w.reference for w in writes]),
+        _texts(w.version for w in writes),
+        _texts(w.written for w in writes),
+        array.plain(w.method for w in writes),
+        array.int8([w.shape for w in writes]),
+        array.bytea([w.content for w in writes]),
+        array.int8([w.shape for w in new_shapes]),
+        _texts(w.type for w in new_shapes),
+        array.text([_texts(sorted(w.added.paths)) for w in new_shapes]),
         *index_parameters([(w.added, w.removed) for w in writes]),
         any(w.removed is not None for w in writes),
     ]
@@ -142,34 +125,58 @@ def parameters(tenant: int, writes: Sequence[Write], unknown: dict[int, Write], 
 
 def index_parameters(changes: Sequence[tuple[Rows, Rows | None]]) -> list[Any]:
     """The arrays of write_index for what is added to and removed from each resource, without the last, `_removes`."""
-    tokens, references, strings = _Columns(1), _Columns(2), _Columns(4)
-    dates, numbers, quantities, texts = _Columns(3), _Columns(3), _Columns(8), _Columns(2)
+    sides: list[tuple[int, Rows]] = []
     for n, (added, removed) in enumerate(changes, 1):
-        for ordinal, rows in ((n, added), (-n, removed)):
-            if rows is None:
-                continue
-            tokens.extend(ordinal, ((token,) for token in rows.tokens))
-            references.extend(ordinal, rows.references)
-            strings.extend(ordinal, rows.strings)
-            dates.extend(ordinal, rows.dates)
-            numbers.extend(ordinal, rows.numbers)
-            quantities.extend(ordinal, rows.quantities)
-            texts.extend(ordinal, rows.texts)
-    of, key, *values = strings.columns
-    text_of, *vectors = texts.columns
-    return [
-        *map(_numbers, tokens.columns),
-        *map(_numbers, references.columns),
-        _numbers(of),
-        _numbers(key),
-        *values,
-        *map(_numbers, dates.columns),
-        *map(_numbers, numbers.columns),
-        *map(_nullable, quantities.columns),
-        _numbers(text_of),
-        *vectors,
-    ]
+        sides.append((n, added))
+        if removed is not None:
+            sides.append((-n, removed))
+    return [made for kind in _KINDS for made in _arrays(kind, sides)]
 
 
-def _nullable(values: list[Any]) -> str:
-    return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
+def _arrays(kind: "_Kind", sides: Sequence[tuple[int, Rows]]) -> Sequence[Any]:
+    """The arrays of the rows of a kind, the ordinals first: n adds, -n removes."""
+    found: list[Any] = []
+    of = []
+    for ordinal, side in sides:
+        rows = kind.rows(side)
+        if rows:
+            of.append((ordinal, len(rows)))
+            found.extend(rows)
+    if not found:
+        return kind.empty
+    columns = zip(*found, strict=True) if len(kind.columns) > 1 else (found,)
+    return [array.int4(of), *map(operator.call, kind.columns, columns)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One kind of rows: where they are among all, and how each of their columns becomes an array; one column has no tuples."""
+
+    rows: Callable[[Rows], Collection[Any]]
+    columns: tuple[Callable[[Sequence[Any]], Any], ...]
+    empty: tuple[Any, ...]
+
+
+def _kind(name: str, *columns: Callable[[Sequence[Any]], Any]) -> _Kind:
+    return _Kind(operator.attrgetter(name), columns, (array.int4(()), *(made(()) for made in columns)))
+
+
+def _texts(values: Iterable[object]) -> str:
+    """An array of integers, decimals or instants."""
+    return array.plain(map(str, values))
+
+
+def _nullable(values: Sequence[object]) -> str:
+    """The same with some that are not there."""
+    return _texts(values).replace("None", "NULL")
+
+
+_KINDS = (
+    _kind("tokens", array.int8),
+    _kind("references", array.int8, array.int8),
+    _kind("strings", array.int8, array.text, array.text, array.text),
+    _kind("dates", array.int8, array.plain, array.plain),
+    _kind("numbers", array.int8, _texts, _texts),
+    _kind("quantities", array.int8, _texts, _texts, *(_nullable,) * 5),
+    _kind("texts", array.text, array.text),
+)

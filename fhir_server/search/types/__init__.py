@@ -20,8 +20,8 @@ class SearchType(Protocol):
         """The modifiers it knows, without `missing`, which all types have, and without the types of a reference."""
 
     @property
-    def extract(self) -> Callable[..., None]:
-        """Adds index rows, given path, nodes, rows and tenant; of composite, given parameter, resource, rows and tenant."""
+    def extractor(self) -> Callable[..., Callable[..., None]]:
+        """What adds index rows, made for a path and a tenant; of composite, for a place and a tenant."""
 
     def parse(self, parameter: Parameter, modifier: str | None, text: str, context: Context) -> Any:
         """The Value of one alternative, escapes still in `text`; raises a 400 refusal that says what is supported."""

@@ -11,7 +11,7 @@ beside an ordered value: many resources may have the one, and many the other, wh
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Literal, LiteralString
@@ -24,6 +24,7 @@ from fhir_server.search.path import Node, Path
 from fhir_server.search.types import date, number, quantity, reference, string, token, uri
 from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import split
+from fhir_server.search.types.extractor import Extractor
 from fhir_server.search.types.prefix import amount_condition
 from fhir_server.search.types.selection import check_modifier, union
 from fhir_server.store.rows import Rows
@@ -159,44 +160,79 @@ def _properties(root: Path, shape: _Shape, *, whole: bool) -> frozenset[str]:
     return frozenset(name for path in paths for name in path.properties or ())
 
 
-def extract(place: Place, resource: dict[str, Any], rows: Rows, tenant: int) -> None:
+Extract = Callable[[dict[str, Any], Rows], None]
+"""Adds the rows of a composite at a place, for a whole resource."""
+_MOST_FOLDED = 1024
+
+
+def extractor(place: Place, tenant: int) -> Extract:
     """Adds the rows of each element at a place."""
-    elements = [resource] if place.whole else [element for _, element in place.root.nodes(resource)]
-    for element in elements:
-        _extract_element(place.shape, place.root, element, resource, rows, tenant)
+    extract_element = (_extract_pair if len(place.shape.carriers) == _PAIR else _extract_single)(place, tenant)
+    if place.whole:
+        return lambda resource, rows: extract_element(resource, resource, rows)
+
+    def extract(resource: dict[str, Any], rows: Rows) -> None:
+        for _, element in place.root.nodes(resource):
+            extract_element(element, resource, rows)
+
+    return extract
 
 
-def _extract_element(
-    shape: _Shape, root: Path, element: Any, resource: dict[str, Any], rows: Rows, tenant: int
-) -> None:
-    carriers = [
-        [(path, nodes) for path in shape.components[at].parameter.paths if (nodes := _nodes(path, element, resource))]
-        for at in shape.carriers
-    ]
-    if not all(carriers):
-        return
-    kind = shape.components[shape.carriers[0]].parameter.type
-    kept = Rows()
-    sets = [_ids(shape.components[at].parameter, element, resource, tenant) for at in shape.folded]
-    for ids in itertools.product(*sets):
-        if len(carriers) == _PAIR:
-            kept.numbers.update(_pairs(root, carriers, ids, tenant))
-            continue
-        for path, nodes in carriers[0]:
-            _KINDS[kind].extract(_folded(root, path, ids), nodes, kept, tenant)
-    _merge(rows, kept, kind)
+_ExtractElement = Callable[[Any, dict[str, Any], Rows], None]
 
 
-def _merge(rows: Rows, kept: Rows, kind: str) -> None:
+def _extract_single(place: Place, tenant: int) -> _ExtractElement:
+    shape, root = place.shape, place.root
+    carrier = shape.components[shape.carriers[0]].parameter
+    sets = [_ids(shape.components[at].parameter, tenant) for at in shape.folded]
+    # By the number of the path and the keys that are written into it: the same codes come again and again.
+    known: dict[tuple[int, ...], Extractor] = {}
+
+    def extract(element: Any, resource: dict[str, Any], rows: Rows) -> None:
+        for n, path in enumerate(carrier.paths):
+            nodes = _nodes(path, element, resource)
+            if nodes:
+                for ids in itertools.product(*(ids(element, resource) for ids in sets)):
+                    made = known.get((n, *ids))
+                    if made is None:
+                        if len(known) >= _MOST_FOLDED:
+                            known.clear()
+                        made = known[n, *ids] = _carrying(carrier.type, _folded(root, path, ids), tenant)
+                    made(nodes, rows)
+
+    return extract
+
+
+def _carrying(kind: str, path: Path, tenant: int) -> Extractor:
     """Adds what a component without modifiers can ask for: neither the texts of codes nor identifiers of references."""
-    rows.numbers |= kept.numbers
-    rows.quantities |= kept.quantities
-    rows.dates |= kept.dates
-    rows.references |= kept.references
-    if kind == "token":
-        rows.tokens |= kept.tokens
-    else:
-        rows.strings |= kept.strings
+    match kind:
+        case "token":
+            return token.extractor(path, tenant, shown=False)
+        case "reference":
+            return reference.extractor(path, tenant, identifiers=False)
+        case _:
+            made: Extractor = _KINDS[kind].extractor(path, tenant)
+            return made
+
+
+def _extract_pair(place: Place, tenant: int) -> _ExtractElement:
+    shape = place.shape
+    sets = [_ids(shape.components[at].parameter, tenant) for at in shape.folded]
+
+    def extract(element: Any, resource: dict[str, Any], rows: Rows) -> None:
+        carriers = [
+            [
+                (path, nodes)
+                for path in shape.components[at].parameter.paths
+                if (nodes := _nodes(path, element, resource))
+            ]
+            for at in shape.carriers
+        ]
+        if all(carriers):
+            for ids in itertools.product(*(ids(element, resource) for ids in sets)):
+                rows.numbers.update(_pairs(place.root, carriers, ids, tenant))
+
+    return extract
 
 
 def _nodes(path: Path, element: Any, resource: dict[str, Any]) -> list[Node]:
@@ -208,16 +244,25 @@ def _folded(root: Path, path: Path, ids: tuple[int, ...]) -> Path:
     return replace(path, resource_type=root.resource_type, text="$".join((root.text, *map(str, ids), path.text)))
 
 
-def _ids(parameter: Parameter, element: Any, resource: dict[str, Any], tenant: int) -> set[int]:
-    """The keys of what one element has for a component that is compared by equality."""
-    out: set[int] = set()
-    for path in parameter.paths:
-        found = _nodes(path, element, resource)
-        if parameter.type == "token":
-            out.update(token.tokens(path, found, tenant, systems=False))
-        else:
-            out.update(reference_key(tenant, one) for kind, value in found for one in reference.targets(kind, value))
-    return out
+_IdsOf = Callable[[Any, dict[str, Any]], set[int]]
+
+
+def _ids(parameter: Parameter, tenant: int) -> _IdsOf:
+    """What gives the keys of an element, in a resource, for a component that is compared by equality."""
+    if parameter.type == "token":
+        finds = [(path, token.codes(path, tenant)) for path in parameter.paths]
+    else:
+        finds = [(path, reference.targets_on(tenant)) for path in parameter.paths]
+
+    def ids(element: Any, resource: dict[str, Any]) -> set[int]:
+        out: set[int] = set()
+        for path, found in finds:
+            nodes = _nodes(path, element, resource)
+            if nodes:
+                out |= found(nodes)
+        return out
+
+    return ids
 
 
 def _pairs(

@@ -8,7 +8,7 @@ A time without a zone is taken as UTC, and so is a date: the days of index and s
 import functools
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 
 from fhir_server.outcome import refuse
@@ -18,6 +18,7 @@ from fhir_server.search.parameter import Parameter
 from fhir_server.search.path import Node, Path
 from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import unescape
+from fhir_server.search.types.extractor import Extractor
 from fhir_server.search.types.prefix import Span, instant_condition, span_condition, span_holds, split_prefix
 from fhir_server.search.types.selection import check_modifier, keys, union
 from fhir_server.store.rows import Rows
@@ -28,9 +29,11 @@ SELECT: LiteralString = "SELECT pk FROM index_date WHERE key = %s AND "
 
 PAST, FUTURE = "-infinity", "infinity"
 _DATE = re.compile(
-    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?", re.ASCII
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(?P<fraction>\d+))?)?(?P<zone>Z|[+-]\d\d:\d\d)?)?)?)?",
+    re.ASCII,
 )
-_MICROSECOND = timedelta(microseconds=1)
+_MICROSECOND, _SECOND = timedelta(microseconds=1), timedelta(seconds=1)
+_MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -40,9 +43,25 @@ def span(text: str) -> tuple[str, str] | None:
     if found is None:
         return None
     try:
-        return _limits(*found.groups())
+        return (_with_seconds(text, found["fraction"]) if found["zone"] else None) or _limits(*found.groups())
     except ValueError:
         return None
+
+
+def _with_seconds(text: str, fraction: str | None) -> tuple[str, str] | None:
+    """The limits of an instant, as nearly all times are written; None where it is no plain one, for another look."""
+    if text[16] != ":" or text[11:13] == "24":
+        return None
+    try:
+        low = datetime.fromisoformat(text).astimezone(UTC)
+        high = low + (_width(fraction) if fraction else _SECOND)
+    except (ValueError, OverflowError):  # a leap second, an unheard-of zone, the ends of time
+        return None
+    return low.isoformat(timespec="microseconds"), high.isoformat(timespec="microseconds")
+
+
+def _width(fraction: str) -> timedelta:
+    return timedelta(microseconds=10 ** max(0, 6 - len(fraction)))
 
 
 def _limits(year: str, month: str | None, day: str | None, *time: str | None) -> tuple[str, str]:
@@ -51,14 +70,14 @@ def _limits(year: str, month: str | None, day: str | None, *time: str | None) ->
         return _instant(low), _next_month(low) if month else _next_year(low)
     hour, minute, second, fraction, zone = time
     if hour is None or minute is None:
-        return _instant(low), _moved(low, timedelta(days=1))
+        return _instant(low), _moved(low, _DAY)
     if int(hour) > 23 or int(minute) > 59 or int(second or 0) > 60:  # FHIR allows the leap second
         raise ValueError("no time of day")
     offset = timedelta(hours=int(hour), minutes=int(minute), seconds=int(second or 0)) - _zone(zone)
-    width = timedelta(seconds=1) if second else timedelta(minutes=1)
+    width = _SECOND if second else _MINUTE
     if fraction:
         offset += int(fraction[:6].ljust(6, "0")) * _MICROSECOND
-        width = 10 ** max(0, 6 - len(fraction)) * _MICROSECOND
+        width = _width(fraction)
     return _moved(low, offset), _moved(low, offset + width)
 
 
@@ -158,10 +177,15 @@ def _timing(value: Any) -> tuple[str, str] | None:
     return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
 
-def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
+def extractor(path: Path, tenant: int) -> Extractor:
     """Adds a row of index_date for each node."""
     found = key(tenant, path.resource_type, path.text, "date")
-    rows.dates.update((found, low, high) for low, high in spans(nodes))
+
+    def extract(nodes: list[Node], rows: Rows) -> None:
+        for low, high in spans(nodes):
+            rows.dates.add((found, low, high))
+
+    return extract
 
 
 def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:

@@ -19,6 +19,7 @@ from fhir_server.search.parameter import Parameter
 from fhir_server.search.path import Node, Path
 from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import unescape
+from fhir_server.search.types.extractor import Extractor
 from fhir_server.search.types.prefix import Amount, amount_alternatives, amount_condition, amount_holds, split_prefix
 from fhir_server.search.types.selection import check_modifier, keys, union
 from fhir_server.store.rows import Rows
@@ -73,6 +74,11 @@ def decimal(value: Any) -> Decimal | None:
     """A JSON number as a Decimal; None for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = Decimal(value)
+    if type(value) is Decimal:
+        text = str(value)
+        # What is written so, as nearly all numbers are, has no exponent above zero and no more digits than characters.
+        if len(text) <= MOST_DIGITS and "E" not in text and value.is_finite():
+            return value
     return value if fits(value) else None
 
 
@@ -100,10 +106,15 @@ def _limit(limits: dict[str, Any], name: str) -> Decimal | None:
     return decimal(limit.get("value")) if isinstance(limit, dict) else None
 
 
-def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
+def extractor(path: Path, tenant: int) -> Extractor:
     """Adds a row of index_number for each node."""
     found = key(tenant, path.resource_type, path.text, "number")
-    rows.numbers.update((found, low, high) for low, high in amounts(nodes))
+
+    def extract(nodes: list[Node], rows: Rows) -> None:
+        for low, high in amounts(nodes):
+            rows.numbers.add((found, low, high))
+
+    return extract
 
 
 def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:

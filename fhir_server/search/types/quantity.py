@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/search.html#quantity
 comparator such as `<` makes a range of what is below the value.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -19,10 +20,11 @@ from fhir_server.search.parameter import Parameter
 from fhir_server.search.path import Node, Path
 from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import split, unescape
+from fhir_server.search.types.extractor import Extractor
 from fhir_server.search.types.number import EXACT, INFINITY, amount, decimal
 from fhir_server.search.types.prefix import Amount, amount_alternatives, amount_condition, amount_holds
 from fhir_server.search.types.selection import check_modifier, keys, union
-from fhir_server.store.rows import Quantity, Rows
+from fhir_server.store.rows import Quantity
 from terminology import ucum
 
 MODIFIERS: frozenset[str] = frozenset()
@@ -187,24 +189,47 @@ def _sample(text: str) -> Decimal | None:
 
 def rows_of(path: Path, nodes: Iterable[Node], tenant: int) -> set[Quantity]:
     """The rows of the nodes: one for each, and one more where code and text of the unit differ."""
-    where = (tenant, path.resource_type, path.text)
-    found = key(*where, "quantity")
     out: set[Quantity] = set()
-    for one in _measures(nodes):
-        code = unit_key(tenant, one.system, one.code) if one.code else None
-        label = label_key(tenant, one.code or one.unit) if one.code or one.unit else None
-        out.add((found, one.low, one.high, code, label, *_canonical(where, one)))
-        if one.code and one.unit not in ("", one.code):
-            out.add((found, one.low, one.high, None, label_key(tenant, one.unit), None, None, None))
+    _add(_Where(tenant, path), nodes, out)
     return out
 
 
-def _canonical(where: tuple[int, str, str], one: _Measure) -> tuple[int, Decimal, Decimal] | tuple[None, None, None]:
-    low = ucum.canonical(one.low, one.code) if one.system == UCUM else None
+class _Where:
+    """The keys of one path, to look up by."""
+
+    __slots__ = ("canonical", "path", "quantity", "tenant")
+
+    def __init__(self, tenant: int, path: Path) -> None:
+        self.tenant, self.path = tenant, path
+        self.quantity = key(tenant, path.resource_type, path.text, "quantity")
+
+
+def _add(where: _Where, nodes: Iterable[Node], out: set[Quantity]) -> None:
+    for one in _measures(nodes):
+        code, label, other = _unit_keys(where.tenant, one.system, one.code, one.unit)
+        out.add((where.quantity, one.low, one.high, code, label, *_canonical(where, one)))
+        if other is not None:
+            out.add((where.quantity, one.low, one.high, None, other, None, None, None))
+
+
+@functools.lru_cache(maxsize=4096)
+def _unit_keys(tenant: int, system: str, code: str, unit: str) -> tuple[int | None, int | None, int | None]:
+    """The keys of a unit: of its code, of its code or else its text, and of its text where that is another."""
+    return (
+        unit_key(tenant, system, code) if code else None,
+        label_key(tenant, code or unit) if code or unit else None,
+        label_key(tenant, unit) if code and unit not in ("", code) else None,
+    )
+
+
+def _canonical(where: _Where, one: _Measure) -> tuple[int, Decimal, Decimal] | tuple[None, None, None]:
+    if one.system != UCUM:
+        return None, None, None
+    low = ucum.canonical(one.low, one.code)
     high = low if one.low == one.high else ucum.canonical(one.high, one.code)
     if low is None or high is None:
         return None, None, None
-    return key(*where, "canonical", low[1]), low[0], high[0]
+    return key(where.tenant, where.path.resource_type, where.path.text, "canonical", low[1]), low[0], high[0]
 
 
 def unit_key(tenant: int, system: str, code: str) -> int:
@@ -217,9 +242,10 @@ def label_key(tenant: int, text: str) -> int:
     return key(tenant, "", "", "label", text)
 
 
-def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
+def extractor(path: Path, tenant: int) -> Extractor:
     """Adds the rows of index_quantity of the nodes."""
-    rows.quantities |= rows_of(path, nodes, tenant)
+    where = _Where(tenant, path)
+    return lambda nodes, rows: _add(where, nodes, rows.quantities)
 
 
 # --- search -----------------------------------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ A URL under the server's own base and the relative reference are one target. A v
 without its version, and so is a canonical. References into the resource itself (`#…`) are not indexed.
 """
 
+import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
@@ -19,8 +20,9 @@ from fhir_server.search.path import Node, Path
 from fhir_server.search.types import token
 from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import unescape
+from fhir_server.search.types.extractor import Extractor
 from fhir_server.search.types.selection import NOTHING, check_modifier, keys
-from fhir_server.store.rows import Reference, Rows
+from fhir_server.store.rows import Rows
 from profiles.definitions import r4
 
 MODIFIERS = frozenset(("identifier", "below"))
@@ -31,6 +33,8 @@ _LITERAL = re.compile(
     r"(?P<target>(?P<base>.+/)?(?P<type>[A-Z][A-Za-z]+)/[A-Za-z0-9.\-]{1,64})(?P<version>/_history/[A-Za-z0-9.\-]{1,64})?",
     re.ASCII,
 )
+_VERSION = "/_history/"
+_LONGEST_KNOWN = 256
 _CANONICALS = frozenset(("canonical", "uri", "url"))
 
 
@@ -108,24 +112,45 @@ def localised(reference: str, base: str) -> str:
 # --- extraction -------------------------------------------------------------------------------------------------------
 
 
-def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int, base: str = "") -> None:
-    """Adds (path, target) to index_reference, and Reference.identifier to index_token.
+def extractor(path: Path, tenant: int, base: str = "", *, identifiers: bool = True) -> Extractor:
+    """Adds (path, target) to index_reference, and Reference.identifier, unless it is left out, to index_token.
 
     Only where `base` is given are absolute URLs under it stored as relative ones, so that chains follow them; a search
     finds them either way.
     """
-    rows.references.update(_rows(path, nodes, tenant, base))
-    rows.tokens.update(token.tokens(_identifier_path(path), _identifiers(nodes), tenant))
-
-
-def _rows(path: Path, nodes: Iterable[Node], tenant: int, base: str) -> Iterator[Reference]:
     found = key(tenant, path.resource_type, path.text, "reference")
     below = key(tenant, path.resource_type, path.text, "below")
-    for kind, value in nodes:
-        for target in targets(kind, value, base):
-            yield found, reference_key(tenant, target)
-        for target in _versions_above(value) if kind == "canonical" else ():
-            yield below, reference_key(tenant, target)
+    extract_identifiers = token.extractor(_identifier_path(path), tenant, shown=False) if identifiers else None
+
+    def extract(nodes: list[Node], rows: Rows) -> None:
+        for kind, value in nodes:
+            for target in _target_keys(kind, value, tenant, base):
+                rows.references.add((found, target))
+            if isinstance(value, dict):
+                if extract_identifiers is not None and isinstance(value.get("identifier"), dict):
+                    extract_identifiers([("Identifier", value["identifier"])], rows)
+            elif kind == "canonical":
+                rows.references.update((below, reference_key(tenant, target)) for target in _versions_above(value))
+
+    return extract
+
+
+def _target_keys(kind: str, value: Any, tenant: int, base: str) -> Iterable[int]:
+    if isinstance(value, dict):
+        reference = value.get("reference")
+        if isinstance(reference, str) and reference and len(reference) <= _LONGEST_KNOWN:
+            return _known_keys(tenant, base, reference)
+    return [reference_key(tenant, target) for target in targets(kind, value, base)]
+
+
+def targets_on(tenant: int) -> Callable[[Iterable[Node]], set[int]]:
+    """What gives the keys of all that nodes refer to, whatever their path is."""
+    return lambda nodes: {target for kind, value in nodes for target in _target_keys(kind, value, tenant, "")}
+
+
+@functools.lru_cache(maxsize=8192)  # the resources of a patient refer to the same ones over and over
+def _known_keys(tenant: int, base: str, reference: str) -> tuple[int, ...]:
+    return tuple(reference_key(tenant, target) for target in targets("Reference", {"reference": reference}, base))
 
 
 def targets(kind: str, value: Any, base: str = "") -> Iterator[str]:
@@ -134,7 +159,7 @@ def targets(kind: str, value: Any, base: str = "") -> Iterator[str]:
         case {"reference": str(reference)} if reference and not reference.startswith("#"):
             target = localised(reference, base)
             yield target
-            literal = _LITERAL.fullmatch(target)
+            literal = _LITERAL.fullmatch(target) if _VERSION in target else None
             if literal and literal["version"]:
                 yield literal["target"]
         case {"resourceType": str(name), "id": str(id_)}:
@@ -206,4 +231,7 @@ def matches(parameter: Parameter, modifier: str | None, value: Value, resource: 
         return any(one in wanted for path, nodes in paths for one in token.tokens(path, nodes, tenant))
     found = _keys(parameter, modifier, tenant)
     sought = {(one, reference_key(tenant, target)) for one in found for target in value.targets}
-    return any(row in sought for path in parameter.paths for row in _rows(path, path.nodes(resource), tenant, ""))
+    rows = Rows()
+    for path in parameter.paths:
+        extractor(path, tenant, identifiers=False)(path.nodes(resource), rows)
+    return not sought.isdisjoint(rows.references)

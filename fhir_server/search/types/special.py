@@ -18,6 +18,7 @@ from fhir_server.search.parameter import Parameter
 from fhir_server.search.path import Node, Path
 from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import split, unescape
+from fhir_server.search.types.extractor import Extractor
 from fhir_server.search.types.number import decimal
 from fhir_server.search.types.selection import check_modifier, keys, union
 from fhir_server.store.rows import Rows
@@ -96,10 +97,15 @@ def positions(nodes: Iterable[Node]) -> Iterator[tuple[Decimal, Decimal]]:
                 yield latitude, longitude
 
 
-def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
+def extractor(path: Path, tenant: int) -> Extractor:
     """Adds a row of index_number for each position."""
     found = key(tenant, path.resource_type, path.text, "position")
-    rows.numbers.update((found, latitude, longitude) for latitude, longitude in positions(nodes))
+
+    def extract(nodes: list[Node], rows: Rows) -> None:
+        for latitude, longitude in positions(nodes):
+            rows.numbers.add((found, latitude, longitude))
+
+    return extract
 
 
 def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:

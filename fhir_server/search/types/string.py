@@ -3,6 +3,7 @@
 https://hl7.org/fhir/R4/search.html#string
 """
 
+import functools
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +17,7 @@ from fhir_server.search.parameter import Parameter
 from fhir_server.search.path import Node, Path
 from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import unescape
+from fhir_server.search.types.extractor import Extractor
 from fhir_server.search.types.selection import LONGEST_VALUE, check_modifier, keys, storable, union
 from fhir_server.store.rows import Rows, String
 
@@ -74,14 +76,24 @@ class _Folding(dict[int, str | None]):
 
 
 _FOLDING = _Folding()
+_ASCII_FOLDED = bytes(ord(_FOLDING[code] or " ") if code < 128 else 32 for code in range(256)).lower()
+_ASCII_GONE = bytes(code for code in range(128) if _FOLDING[code] is None)
 
 
 def normalised(text: str) -> str:
     """Lower case without accents and punctuation, one space between words: `Peña-Ortiz, J.` is `pena ortiz j`."""
+    return _known_normal(text) if len(text) <= LONGEST_VALUE else _normal(text)
+
+
+def _normal(text: str) -> str:
     if text.isascii():
-        return " ".join(text.lower().translate(_FOLDING).split())
+        return " ".join(text.encode().translate(_ASCII_FOLDED, _ASCII_GONE).decode().split())
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     return " ".join(decomposed.translate(_FOLDING).split())
+
+
+# A name is looked at by several parameters, and the text of a code comes again with each resource that has it.
+_known_normal = functools.lru_cache(maxsize=8192)(_normal)
 
 
 def parse(parameter: Parameter, modifier: str | None, text: str, context: Context) -> Value:
@@ -96,41 +108,46 @@ def parse(parameter: Parameter, modifier: str | None, text: str, context: Contex
     return Value(plain, normal)
 
 
-def texts(nodes: Iterable[Node]) -> Iterator[str]:
+def texts(nodes: Iterable[Node]) -> list[str]:
     """The texts of each node: a string itself, every part of a name or an address."""
+    out: list[str] = []
     for kind, value in nodes:
         if isinstance(value, str):
-            yield value
+            out.append(value)
         elif isinstance(value, dict):
-            yield from _members(value, _PARTS.get(kind, ()))
-
-
-def _members(value: dict[str, Any], names: tuple[str, ...]) -> Iterator[str]:
-    for name in names:
-        found = value.get(name)
-        if isinstance(found, str):
-            yield found
-        elif isinstance(found, list):
-            yield from (one for one in found if isinstance(one, str))
+            for name in _PARTS.get(kind, ()):
+                found = value.get(name)
+                if isinstance(found, str):
+                    out.append(found)
+                elif isinstance(found, list):
+                    out += [one for one in found if isinstance(one, str)]
+    return out
 
 
 def row(found: int, text: str) -> String | None:
     """The row of index_string of a text under a key; None where there is nothing to find it by."""
-    normal = normalised(text)
     if not text or not storable(text):
         return None
-    value = normal[:LONGEST_VALUE]
-    return found, value, normal if len(normal) > LONGEST_VALUE else None, None if text == value else text
+    normal = normalised(text)
+    if len(normal) > LONGEST_VALUE:
+        value = normal[:LONGEST_VALUE]
+        return found, value, normal, None if text == value else text
+    return found, normal, None, None if text == normal else text
+
+
+def add(found: int, some: Iterable[str], strings: set[String]) -> None:
+    """Adds the rows of texts under a key."""
+    for text in some:
+        made = row(found, text)
+        if made is not None:
+            strings.add(made)
 
 
 def rows_of(path: Path, nodes: list[Node], tenant: int) -> set[String]:
     """The rows of the nodes of a path: each text, and each further word of a family name."""
-    found = key(tenant, path.resource_type, path.text, "string")
-    out = {made for text in texts(nodes) if (made := row(found, text)) is not None}
-    if has_families(path):
-        word = key(tenant, path.resource_type, path.text, "word")
-        out.update(made for text in _families(nodes) if (made := row(word, text)) is not None)
-    return out
+    rows = Rows()
+    extractor(path, tenant)(nodes, rows)
+    return rows.strings
 
 
 def has_families(path: Path) -> bool:
@@ -142,14 +159,23 @@ def _families(nodes: Iterable[Node]) -> Iterator[str]:
     """`Carreno Quinones` gives `quinones`: the text from every word on but the first."""
     for kind, value in nodes:
         family = value.get("family") if kind == "HumanName" and isinstance(value, dict) else value
-        words = normalised(family).split(" ") if isinstance(family, str) else []
+        words = normalised(family).split(" ") if isinstance(family, str) else ()
         for start in range(1, min(len(words), _MOST_WORDS)):
             yield " ".join(words[start:])
 
 
-def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
+def extractor(path: Path, tenant: int) -> Extractor:
     """Adds the rows of index_string of the nodes."""
-    rows.strings |= rows_of(path, nodes, tenant)
+    found = key(tenant, path.resource_type, path.text, "string")
+    word = key(tenant, path.resource_type, path.text, "word")
+    families = has_families(path)
+
+    def extract(nodes: list[Node], rows: Rows) -> None:
+        add(found, texts(nodes), rows.strings)
+        if families:
+            add(word, _families(nodes), rows.strings)
+
+    return extract
 
 
 def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:

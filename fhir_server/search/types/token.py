@@ -9,18 +9,19 @@ from its binding, so only its code is indexed.
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.outcome import refuse
 from fhir_server.search.fragment import Fragment, sql
-from fhir_server.search.key import key
+from fhir_server.search.key import KeyOf, key, keys_of
 from fhir_server.search.parameter import Parameter
 from fhir_server.search.path import Node, Path
 from fhir_server.search.types import string
 from fhir_server.search.types.context import Context, Direction, NotAtHand
 from fhir_server.search.types.escape import split, unescape
+from fhir_server.search.types.extractor import Extractor
 from fhir_server.search.types.selection import NOTHING, check_modifier, keys, union
 from fhir_server.store.rows import Rows, String
 from profiles.definitions import r4
@@ -28,6 +29,7 @@ from profiles.definitions import r4
 MODIFIERS = frozenset(("not", "text", "in", "not-in", "above", "below", "of-type"))
 
 _WITH_SYSTEM = frozenset(("Coding", "CodeableConcept", "Identifier", "ContactPoint"))
+_WITH_TEXT = frozenset(("Coding", "CodeableConcept", "Identifier"))
 _ANY_KIND = (
     "Coding",
     "Identifier",
@@ -42,6 +44,7 @@ _BOOLEANS = ("true", "false")
 _SPECIAL_VALUES = frozenset(
     ("http://hl7.org/fhir/special-values", "http://terminology.hl7.org/CodeSystem/special-values")
 )
+_READABLE = dict.fromkeys(map(ord, "-()./ \t\n\r\f\v"))
 _TELEPHONE = re.compile(r"[-+()./\s]*\d[-+()./\d\s]*", re.ASCII)  # one way to read it, so linear time
 
 
@@ -156,9 +159,7 @@ def _spelling(kind: str, text: str, path: Path) -> str:
 
 def _contact(text: str) -> str:
     """A telephone number without what only makes it readable; anything else without case."""
-    if _TELEPHONE.fullmatch(text):
-        return "".join(character for character in text if character in "+0123456789")
-    return text.casefold()
+    return text.translate(_READABLE) if _TELEPHONE.fullmatch(text) else text.casefold()
 
 
 def _code(kind: str, system: str, code: str, path: Path) -> str:
@@ -171,101 +172,185 @@ def _code(kind: str, system: str, code: str, path: Path) -> str:
 # --- extraction -------------------------------------------------------------------------------------------------------
 
 
-def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
-    """Adds the keys of each node to index_token, and what :text looks at to index_string."""
-    rows.tokens.update(tokens(path, nodes, tenant))
-    rows.strings.update(_texts(path, nodes, tenant))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Keys:
+    """How the keys of one path are made, one member a form; compared by identity, which is fast to look up by.
+
+    `systems`: a node is also found by its system alone, and by its type.
+    """
+
+    path: Path
+    systems: bool
+    code: KeyOf
+    system_code: KeyOf
+    no_system: KeyOf
+    system: KeyOf
+    of_type: KeyOf
+    below: KeyOf
 
 
-def tokens(path: Path, nodes: Iterable[Node], tenant: int, *, systems: bool = True) -> Iterator[int]:
-    """The keys of each node in all its forms; without `systems`, those that find it by its code alone."""
-    where = (tenant, path.resource_type, path.text)
+def _keys_on(path: Path, tenant: int, *, systems: bool = True) -> _Keys:
+    forms = ("code", "system-code", "no-system", "system", "of-type", "below")
+    return _Keys(path, systems, *(keys_of(tenant, path.resource_type, path.text, form) for form in forms))
+
+
+def extractor(path: Path, tenant: int, *, shown: bool = True) -> Extractor:
+    """Adds the keys of each node to index_token, and what :text looks at, where it is `shown`, to index_string."""
+    keys = _keys_on(path, tenant)
+    found = key(tenant, path.resource_type, path.text, "text")
+    shown = shown and (not path.types or not _WITH_TEXT.isdisjoint(path.types))
+
+    def extract(nodes: list[Node], rows: Rows) -> None:
+        _add(keys, nodes, rows.tokens)
+        if shown:
+            string.add(found, _shown(nodes), rows.strings)
+
+    return extract
+
+
+def tokens(path: Path, nodes: Iterable[Node], tenant: int) -> set[int]:
+    """The keys of each node in all its forms."""
+    out: set[int] = set()
+    _add(_known_keys(path, tenant), nodes, out)
+    return out
+
+
+def codes(path: Path, tenant: int) -> Callable[[Iterable[Node]], set[int]]:
+    """What gives the keys that find a node by its code, of many nodes of one path."""
+    keys = _keys_on(path, tenant, systems=False)
+
+    def of(nodes: Iterable[Node]) -> set[int]:
+        out: set[int] = set()
+        _add(keys, nodes, out)
+        return out
+
+    return of
+
+
+def _add(keys: _Keys, nodes: Iterable[Node], out: set[int]) -> None:
     for kind, value in nodes:
-        match value:
-            case dict():
-                yield from _structured(where, kind, value, path, systems=systems)
-            case str() if value:
-                yield key(*where, "code", _spelling(kind, value, path))
-                yield from _media_type(where, kind, value)
-            case bool():
-                yield key(*where, "code", "true" if value else "false")
-            case _ if value is not None and not isinstance(value, list | str):
-                yield key(*where, "code", str(value))
+        if isinstance(value, dict):
+            _add_structured(keys, kind, value, out)
+        elif isinstance(value, str):
+            if value:
+                out.update(
+                    _known_code(keys, value) if kind == "code" else (keys.code(_spelling(kind, value, keys.path)),)
+                )
+        elif isinstance(value, bool):
+            out.add(keys.code("true" if value else "false"))
+        elif value is not None and not isinstance(value, list):
+            out.add(keys.code(str(value)))
 
 
-def _media_type(where: tuple[int, str, str], kind: str, value: str) -> Iterator[int]:
-    """`text/xml; charset=UTF-8` is also found by :below=text/xml."""
-    if kind == "code" and "/" in value:
-        yield key(*where, "below", value.partition(";")[0].strip().casefold())
+def _code_keys(keys: _Keys, code: str) -> tuple[int, ...]:
+    """The keys of a `code`; `text/xml; charset=UTF-8` is also found by :below=text/xml."""
+    found = keys.code(_spelling("code", code, keys.path))
+    return (found, keys.below(code.partition(";")[0].strip().casefold())) if "/" in code else (found,)
 
 
-def _structured(
-    where: tuple[int, str, str], kind: str, value: dict[str, Any], path: Path, *, systems: bool
-) -> Iterator[int]:
+def _add_structured(keys: _Keys, kind: str, value: dict[str, Any], out: set[int]) -> None:
     match kind:
         case "CodeableConcept":
             codings = value.get("coding")
             for coding in codings if isinstance(codings, list) else ():
                 if isinstance(coding, dict):
-                    yield from _pair(where, kind, coding.get("system"), coding.get("code"), path, systems=systems)
+                    out.update(_pair(keys, kind, coding.get("system"), coding.get("code")))
         case "Coding":
-            yield from _pair(where, kind, value.get("system"), value.get("code"), path, systems=systems)
+            out.update(_pair(keys, kind, value.get("system"), value.get("code")))
         case "Identifier":
-            yield from _pair(where, kind, value.get("system"), value.get("value"), path, systems=systems)
-            yield from _typed(where, value) if systems else ()
+            _add_identifier(keys, value, out)
         case "ContactPoint":
-            yield from _pair(where, kind, value.get("use"), value.get("value"), path, systems=systems)
-            yield from _pair(where, kind, value.get("system"), value.get("value"), path, systems=systems)
+            _add_contact(keys, value, out)
 
 
-def _pair(
-    where: tuple[int, str, str], kind: str, system: Any, code: Any, path: Path, *, systems: bool
-) -> Iterator[int]:
-    known = isinstance(system, str) and system != ""
-    if isinstance(code, str) and code:
-        yield key(*where, "code", _spelling(kind, code, path))
-        if known:
-            yield key(*where, "system-code", system, _code(kind, system, code, path))
-        else:
-            yield key(*where, "no-system", _spelling(kind, code, path))
-    if known and systems:
-        yield key(*where, "system", system)
+def _pair(keys: _Keys, kind: str, system: Any, code: Any) -> tuple[int, ...]:
+    system, code = _text(system), _text(code)
+    known = len(system) + len(code) <= _LONGEST_KNOWN
+    return (_known_pair if known else _pair_keys)(keys, kind, system, code)
 
 
-def _typed(where: tuple[int, str, str], identifier: dict[str, Any]) -> Iterator[int]:
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _pair_keys(keys: _Keys, kind: str, system: str, code: str) -> tuple[int, ...]:
+    """The keys of a code and its system, either of which may be missing."""
+    found: list[int] = []
+    if code:
+        spelled = _spelling(kind, code, keys.path)
+        found.append(keys.code(spelled))
+        found.append(
+            keys.system_code(system, _code(kind, system, code, keys.path)) if system else keys.no_system(spelled)
+        )
+    if system and keys.systems:
+        found.append(_known_system(keys, system))
+    return tuple(found)
+
+
+def _add_identifier(keys: _Keys, identifier: dict[str, Any], out: set[int]) -> None:
     value, concept = identifier.get("value"), identifier.get("type")
-    codings = concept.get("coding") if isinstance(concept, dict) else None
+    out.update(_pair_keys(keys, "Identifier", _text(identifier.get("system")), _text(value)))
+    codings = concept.get("coding") if isinstance(concept, dict) and keys.systems else None
     for coding in codings if isinstance(codings, list) else ():
         match coding, value:
             case {"system": str(system), "code": str(code)}, str():
-                yield key(*where, "of-type", system, code, value)
+                out.add(keys.of_type(system, code, value))
+
+
+def _add_contact(keys: _Keys, contact: dict[str, Any], out: set[int]) -> None:
+    """The keys of a number or address, by its use and by its kind as systems."""
+    spelled = _contact(_text(contact.get("value")))
+    for system in (_text(contact.get("use")), _text(contact.get("system"))):
+        if system and keys.systems:
+            out.add(_known_system(keys, system))
+        if spelled:
+            out.add(keys.system_code(system, spelled) if system else keys.no_system(spelled))
+    if spelled:
+        out.add(keys.code(spelled))
+
+
+def _system_key(keys: _Keys, system: str) -> int:
+    return keys.system(system)
+
+
+# The same codes and systems come again and again. The values of identifiers do not.
+_LONGEST_KNOWN = 256
+_known_keys = functools.lru_cache(maxsize=2048)(_keys_on)
+_known_code = functools.lru_cache(maxsize=4096)(_code_keys)
+_known_pair = functools.lru_cache(maxsize=16_384)(_pair_keys)
+_known_system = functools.lru_cache(maxsize=4096)(_system_key)
 
 
 def _texts(path: Path, nodes: Iterable[Node], tenant: int) -> set[String]:
-    found = key(tenant, path.resource_type, path.text, "text")
-    return {row for text in _shown(nodes) if (row := string.row(found, text)) is not None}
+    out: set[String] = set()
+    string.add(key(tenant, path.resource_type, path.text, "text"), _shown(nodes), out)
+    return out
 
 
-def _shown(nodes: Iterable[Node]) -> Iterator[str]:
+def _shown(nodes: Iterable[Node]) -> list[str]:
     """CodeableConcept.text, Coding.display and Identifier.type.text."""
+    out: list[str] = []
     for kind, value in nodes:
-        match kind, value:
-            case "CodeableConcept", dict():
-                yield from _concept_texts(value)
-            case "Coding", {"display": str(display)}:
-                yield display
-            case "Identifier", {"type": dict(concept)}:
-                yield from _concept_texts(concept)
+        if isinstance(value, dict):
+            concept = value.get("type") if kind == "Identifier" else value
+            if kind == "Coding":
+                _add_text(value.get("display"), out)
+            elif kind in _WITH_TEXT and isinstance(concept, dict):
+                _add_concept_texts(concept, out)
+    return out
 
 
-def _concept_texts(concept: dict[str, Any]) -> Iterator[str]:
-    text, codings = concept.get("text"), concept.get("coding")
-    if isinstance(text, str):
-        yield text
+def _add_concept_texts(concept: dict[str, Any], out: list[str]) -> None:
+    _add_text(concept.get("text"), out)
+    codings = concept.get("coding")
     for coding in codings if isinstance(codings, list) else ():
-        match coding:
-            case {"display": str(display)}:
-                yield display
+        if isinstance(coding, dict):
+            _add_text(coding.get("display"), out)
+
+
+def _add_text(text: Any, out: list[str]) -> None:
+    if isinstance(text, str):
+        out.append(text)
 
 
 # --- search -----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from fhir_server.search.parameter import Parameter
 from fhir_server.search.path import Node, Path
 from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import unescape
+from fhir_server.search.types.extractor import Extractor
 from fhir_server.search.types.selection import LONGEST_VALUE, check_modifier, keys, storable, union
 from fhir_server.search.types.string import after
 from fhir_server.store.rows import Rows, String
@@ -66,10 +67,15 @@ def _row(found: int, uri: str) -> String:
     return found, uri[:LONGEST_VALUE], uri if len(uri) > LONGEST_VALUE else None, None
 
 
-def extract(path: Path, nodes: list[Node], rows: Rows, tenant: int) -> None:
+def extractor(path: Path, tenant: int) -> Extractor:
     """Adds a row of index_string for each URI, to the letter."""
     found = key(tenant, path.resource_type, path.text, "uri")
-    rows.strings.update(_row(found, uri) for uri in uris(nodes))
+
+    def extract(nodes: list[Node], rows: Rows) -> None:
+        for uri in uris(nodes):
+            rows.strings.add(_row(found, uri))
+
+    return extract
 
 
 def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:

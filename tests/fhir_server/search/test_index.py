@@ -182,6 +182,54 @@ def test_what_is_no_resource_of_r4_has_no_rows(resource: dict[str, Any]):
     assert rows(resource) == Rows()
 
 
+CONTAINER: dict[str, Any] = {
+    "resourceType": "MedicationRequest",
+    "contained": [{"resourceType": "Medication", "id": "m", "amount": {"numerator": {"value": 5}}}],
+    "medicationReference": {"reference": "#m"},
+}
+
+
+def test_a_parameter_that_is_added_is_in_the_next_rows_of_what_contains_its_type():
+    parameters = Parameters(r4(), r4().search_parameters())
+    before = extract(CONTAINER, parameters, 1)
+    definition = {
+        "url": "http://example.org/SearchParameter/amount",
+        "code": "amount",
+        "base": ["Medication"],
+        "type": "quantity",
+        "expression": "Medication.amount.numerator",
+    }
+    parameters.add(definition)
+    assert len(extract(CONTAINER, parameters, 1).without(before).quantities) == 1
+    parameters.remove(definition["url"])
+    assert extract(CONTAINER, parameters, 1) == before
+
+
+@pytest.mark.parametrize("resource", [PATIENT, OBSERVATION, CONTAINER])
+def test_the_rows_of_two_tenants_share_no_key(resource: dict[str, Any]):
+    one, other = rows(resource, 1), rows(resource, 2)
+    assert one.tokens
+    assert one.tokens.isdisjoint(other.tokens)
+    assert one.paths.isdisjoint(other.paths)
+    for mine, theirs in ((one.strings, other.strings), (one.references, other.references), (one.dates, other.dates)):
+        assert {row[0] for row in mine}.isdisjoint({row[0] for row in theirs})
+
+
+def test_a_value_that_holds_the_separator_of_keys_does_not_pass_for_two():
+    def identifier(system: str, value: str) -> Rows:
+        return rows({**PATIENT, "identifier": [{"system": system, "value": value}]})
+
+    path = "Patient.identifier"
+    split, whole = identifier("a\x1fb", "c"), identifier("a", "b\x1fc")
+    assert key(1, "Patient", path, "system-code", "a\x1fb", "c") in split.tokens - whole.tokens
+    assert key(1, "Patient", path, "system-code", "a", "b\x1fc") in whole.tokens - split.tokens
+
+
+@pytest.mark.parametrize("kind", [[], {}, None, 5])
+def test_a_contained_resource_without_a_proper_type_has_no_rows(kind: Any):
+    assert rows({**PATIENT, "contained": [{"resourceType": kind, "id": "x"}]}) == rows(PATIENT)
+
+
 def test_rows_are_the_same_every_time():
     assert rows(PATIENT) == rows(copy.deepcopy(PATIENT))
 

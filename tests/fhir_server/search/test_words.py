@@ -54,3 +54,34 @@ def test_of_a_very_long_resource_the_first_words_count():
     found = words.placed([" ".join(f"w{n}" for n in range(5000))])
     assert len(found) == words.MOST_WORDS
     assert len(words.placed(["a " * 5000])["a"]) == words.MOST_PLACES
+
+
+@pytest.mark.parametrize(
+    ("texts", "places"),
+    [
+        ([], {}),
+        ([""], {}),
+        (["", "a"], {"a": [4]}),
+        (["A-b_c", "é a"], {"a": [1, 8], "b": [2], "c": [3], "e": [7]}),
+        (["a\x01b", "a"], {"a": [1, 9], "b": [5]}),
+        (["a\x01b", "é"], {"a": [1], "b": [5], "e": [9]}),
+        (["a\x1fb\x00c"], {"a": [1], "b": [2], "c": [3]}),
+    ],
+)
+def test_places_are_the_same_with_and_without_letters_beyond_ascii(texts, places):
+    assert words.placed(texts) == places
+
+
+@pytest.mark.parametrize("div", ["<p>told <b>in</b></p>", "<p>é</p>", "<p></p>", ""])
+def test_the_vector_of_the_content_begins_with_that_of_the_narrative(div):
+    resource = {"resourceType": "Basic", "text": {"div": div}, "code": {"text": "told again"}}
+    told, content = words.vectors(resource)
+    assert content == words.vector(words.placed(words.content(resource)), "type/Basic")
+    assert told in ("", words.vector(words.placed(words.narrative(resource)), "type/Basic"))
+
+
+def test_of_a_long_resource_the_first_words_count():
+    text = " ".join(f"w{n}" for n in range(words.MOST_WORDS + 100))
+    resource = {"resourceType": "Basic", "text": {"div": text}, "code": {"text": "not seen"}}
+    assert words.vectors(resource)[0] == words.vectors(resource)[1]
+    assert len(words.placed(["same " * 3000])["same"]) == words.MOST_PLACES

@@ -32,6 +32,24 @@ def test_a_date_is_the_range_of_its_precision_in_utc(text: str, low: str, high: 
     assert [one.removesuffix("+00:00").removesuffix(".000000") for one in made] == [low, high]
 
 
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("2013-01-14T10:00:30+24:00", "2013-01-13T10:00:30Z"),
+        ("2013-01-14T10:00:30-99:99", "2013-01-18T14:39:30Z"),
+        ("2013-01-14T10:00:60.25+01:30", "2013-01-14T08:31:00.25Z"),
+        ("2013-01-14T10:00:30-00:00", "2013-01-14T10:00:30Z"),
+    ],
+)
+def test_zones_and_seconds_that_no_clock_shows_are_counted_on(text: str, same: str) -> None:
+    assert span(text) == span(same) != None  # noqa: E711 - neither of the two is None
+
+
+@pytest.mark.parametrize("text", ["2013-01-14T24:00:00Z", "2013-01-14T10:61:00Z", "2013-02-29T10:00:00Z"])
+def test_a_time_that_does_not_exist_is_none(text: str) -> None:
+    assert span(text) is None
+
+
 def test_the_first_and_last_years_reach_to_infinity() -> None:
     assert span("9999") == ("9999-01-01T00:00:00.000000+00:00", "infinity")
     assert span("0001-01-01T00:00:00+14:00") == ("-infinity", "-infinity")

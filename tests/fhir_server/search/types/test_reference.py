@@ -7,7 +7,7 @@ import pytest
 from fhir_server.outcome import Refusal
 from fhir_server.search.key import reference_key
 from fhir_server.search.parameter import r4_parameters
-from fhir_server.search.types.reference import extract
+from fhir_server.search.types.reference import extractor
 from fhir_server.store.rows import Rows
 from tests.fhir_server.search.types.asking import BASE, found, parsed
 
@@ -80,7 +80,7 @@ def test_a_url_under_the_own_base_is_stored_as_the_relative_reference_that_chain
     parameter = r4_parameters().get("Observation", "subject")
     assert parameter is not None
     path, rows = parameter.paths[0], Rows()
-    extract(path, path.nodes(about(f"{BASE}/Patient/123")), rows, 1, BASE)
+    extractor(path, 1, BASE)(path.nodes(about(f"{BASE}/Patient/123")), rows)
     assert {target for _, target in rows.references} == {reference_key(1, "Patient/123")}
 
 
