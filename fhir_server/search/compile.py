@@ -29,10 +29,11 @@ from fhir_server.search.query import Clause, Query
 
 MOST_SETTLED = 4  # keys: each number of them is a statement of its own, and a connection keeps only so many
 _MANY: LiteralString = " AND (SELECT count(*) FROM near) > %s"
-# What of each resource goes out, looked up for the rows of the page only.
-_CONTENT: LiteralString = (
-    ") p CROSS JOIN LATERAL (SELECT r.type, r.id, v.content FROM resource r"
-    " JOIN version v ON v.pk = r.pk AND v.version = r.version"
+# What of each resource goes out, looked up for the rows of the page only. The version is no join, for which the planner may
+# read all versions of a resource: it expects one.
+CONTENT: LiteralString = (
+    ") p CROSS JOIN LATERAL (SELECT r.type, r.id,"
+    " (SELECT v.content FROM version v WHERE v.pk = r.pk AND v.version = r.version) AS content FROM resource r"
     " WHERE r.tenant = %s AND r.pk = p.pk AND NOT r.deleted OFFSET 0) c ORDER BY "
 )
 _IDENTITY: LiteralString = (
@@ -73,7 +74,7 @@ class Compiler:
         values = join("", [sql(", p." + one.name + "::text") for one in columns])
         return (
             sql("SELECT p.pk, c.type, c.id, c.content") + values + sql(" FROM (") + self._rows(query, keys, columns)
-            + sql(_CONTENT, self.scope.tenant) + in_order(columns, query, named="p.")
+            + sql(CONTENT, self.scope.tenant) + in_order(columns, query, named="p.")
         )  # fmt: skip
 
     def count(self, query: Query) -> Fragment:

@@ -179,12 +179,12 @@ def _clause(scope: Scope, types: Sequence[str], term: Clause) -> Set | None:
             return Set(walks, bound=True, rank=rank, probe=lambda: _union(paths()))
         case Parameter(type="number" | "quantity" | "composite"):
             ranges = _spread(_RANGES[parameter.type], parameter, term.values, tenant)
-            ordered = all(_in_ranges(value) for value in term.values)
+            ordered = all(in_ranges(value) for value in term.values)
             near = _spread(_AT_ONCE_IN[parameter.type], parameter, term.values, tenant) if ordered else ()
             passes = _spread(_IN_ORDER[parameter.type], parameter, term.values, tenant) if ordered else ()
             return Set(ranges, bound=True, rank=rank, probe=lambda: _union(paths()), ranges=near, passes=passes)
     branches = tuple(paths())
-    ordered = parameter.type == "date" and all(_in_ranges(value) for value in term.values)
+    ordered = parameter.type == "date" and all(in_ranges(value) for value in term.values)
     return Set(branches, bound=True, rank=rank, ranges=branches if ordered else (), few=FEW_DATES)
 
 
@@ -204,7 +204,7 @@ def _spread(of: _Selections, parameter: Parameter, values: Sequence[Any], tenant
     return tuple(one for value in values for one in of(parameter, value, tenant))
 
 
-def _in_ranges(value: Any) -> bool:
+def in_ranges(value: Any) -> bool:
     """Whether what is sought is compared by order, and its branches are ranges for it."""
     match value:
         case Span(prefix=prefix):
@@ -212,7 +212,7 @@ def _in_ranges(value: Any) -> bool:
         case Amount(prefix=prefix) | quantity.Value(amount=Amount(prefix=prefix)):
             return prefix != "ne"
         case composite.Value(parts=parts):
-            return any(_in_ranges(one) for one in parts)
+            return any(in_ranges(one) for one in parts)
         case _:
             return False
 
