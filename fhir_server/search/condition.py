@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, LiteralString
 
 from fhir_server.search import local_reference, text
-from fhir_server.search.fragment import Fragment, join, sql
+from fhir_server.search.fragment import Fragment, compose, join, sql
 from fhir_server.search.index import COLUMNS, missing_keys
 from fhir_server.search.key import key, reference_key
 from fhir_server.search.parameter import Parameter
@@ -497,6 +497,11 @@ def found(
     return Found(source + sql(RESOURCE, scope.tenant) if needed else source, held, repeats=not lead.unique)
 
 
+def led(scope: Scope, types: Sequence[str], lead: Set) -> Found:
+    """All of one set, in the order of a page."""
+    return Found(_led(scope, types, lead, ordered=True), sql("true"), repeats=not lead.unique)
+
+
 def alone(scope: Scope, types: Sequence[str], terms: Sequence[Term]) -> Set | None:
     """The set of the only term; None where it is none, or there are more."""
     terms = flat(terms)
@@ -517,7 +522,7 @@ def _led(scope: Scope, types: Sequence[str], lead: Set, *, ordered: bool) -> Fra
     # A key says the type. Bounds beside it would be taken for a narrowing of their own.
     bounds = sql("") if lead.bound else of_types(scope, types, "u.pk")
     rows = lead.ordered() if ordered else lead.bag()
-    return sql("(SELECT u.pk FROM (") + rows + sql(") u WHERE true") + bounds + sql(") d")
+    return compose("(SELECT u.pk FROM (", rows, ") u WHERE true", bounds, ") d")
 
 
 def _of_resources(scope: Scope, types: Sequence[str], terms: Sequence[Term]) -> Found:

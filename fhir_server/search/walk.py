@@ -27,9 +27,8 @@ from fhir_server.search.condition import (
     reference_keys,
     set_of,
 )
-from fhir_server.search.fragment import Fragment, join, sql
+from fhir_server.search.fragment import Fragment, compose, join, sql
 from fhir_server.search.key import reference_key
-from fhir_server.search.keyset import behind, in_order
 from fhir_server.search.parameter import Parameter
 from fhir_server.search.query import Clause, Either, Every, OfTypes, Query, Term, Within
 from fhir_server.search.types import composite, date, number, quantity, string, token
@@ -193,6 +192,7 @@ def _of_range(scope: Scope, parameter: Parameter, value: Any) -> tuple[int, Lead
 
 # --- the others -----------------------------------------------------------------------------------------------------------
 
+_COLUMNS = ("_id", "_lastUpdated")
 _PROBED = frozenset(("token", "reference", "string", "date", "number", "quantity", "uri"))
 
 
@@ -208,19 +208,21 @@ def _asked(scope: Scope, types: Sequence[str], term: Term) -> Fragment | None:
             each = [_asked(scope, types, one) for one in terms]
             known = [one for one in each if one is not None]
             between: LiteralString = " OR " if isinstance(term, Either) else AND
-            return sql("(") + join(between, known) + sql(")") if len(known) == len(each) else None
+            return compose("(", join(between, known), ")") if len(known) == len(each) else None
         case _:
             rows = _rows(scope, types, term)
             if rows is None:
                 return None
             # OFFSET 0 keeps it what it is: a look for one resource, never a set that is joined.
-            return sql("EXISTS (SELECT FROM (") + rows + sql(") x WHERE x.pk = d.pk OFFSET 0)")
+            return compose("EXISTS (SELECT FROM (", rows, ") x WHERE x.pk = d.pk OFFSET 0)")
 
 
 def _rows(scope: Scope, types: Sequence[str], term: Term) -> Fragment | None:
     """`SELECT pk` of what a term finds, by indexes that begin with the key and pk; None where there are none."""
     match term:
-        case Clause(parameter=Parameter(type=kind, code=code), negated=False) if kind in _PROBED and code[0] != "_":
+        case Clause(parameter=Parameter(type=kind, code=code), negated=False) if (
+            kind in _PROBED and code not in _COLUMNS
+        ):
             pass
         case Within(itself=False):
             pass
@@ -235,68 +237,69 @@ def _rows(scope: Scope, types: Sequence[str], term: Term) -> Fragment | None:
 # --- the statement --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Statement:
-    """A page's parts: of `sets` each resource has to be one, `tests` are further conditions on `d.pk`."""
+_BEHIND: dict[bool, LiteralString] = {False: " AND d.pk > %s", True: " AND d.pk < %s"}
+_ORDER: dict[bool, LiteralString] = {False: " ORDER BY d.pk", True: " ORDER BY d.pk DESC"}
+_ORDER_OUT: dict[bool, LiteralString] = {False: "p.pk)", True: "p.pk DESC)"}
 
-    scope: Scope
-    query: Query
-    sets: Sequence[Fragment]
-    tests: Sequence[Fragment]
+
+class _Statement:
+    """The statements of a page: of `sets` each resource has to be one, `tests` are further conditions on `d.pk`."""
+
+    __slots__ = ("bound", "limit", "order", "out", "sets", "tests")
+
+    def __init__(self, scope: Scope, query: Query, sets: Sequence[Fragment], tests: Sequence[Fragment]) -> None:
+        page = query.page
+        backwards = page is not None and page.backwards
+        self.sets = sets
+        self.tests = [part for one in tests for part in (AND, one)]
+        self.bound = sql("") if page is None else sql(_BEHIND[backwards], page.pk)
+        self.order = _ORDER[backwards]
+        self.limit = sql(" LIMIT (SELECT %s::int8)", query.count + 1)
+        self.out = compose(sql(CONTENT, scope.tenant), _ORDER_OUT[backwards])
 
     def of(self, lead: Lead) -> Fragment:
         """The page, where the lead is long enough for it, and whether it is."""
         if lead.over:
             return self.of_range(lead)
+        page = compose(_PAGE, self.narrowed(repeats=lead.near or len(lead.branches) > 1), self.out)
         few = lead.few if lead.near else MOST
-        end = sql(" LIMIT %s", few + 1) if lead.near else sql("")
-        rows = join(UNION, lead.branches) if lead.near else sql("SELECT d.pk FROM ") + self.first(lead.branches)
-        cut = sql(_CUT) + sql(" FROM lead OFFSET %s LIMIT 1)", few)
-        page = self.page(self.narrowed(repeats=lead.near or len(lead.branches) > 1))
-        first, second = (cut, page) if lead.near else (page, cut)
-        return sql("WITH lead AS MATERIALIZED (") + rows + end + sql(") ") + first + sql(UNION) + second + self.limit()
+        cut = compose(_CUT, sql(" FROM lead OFFSET %s LIMIT 1)", few))
+        if lead.near:
+            rows = compose(join(UNION, lead.branches), sql(" LIMIT %s", few + 1))
+            return compose("WITH lead AS MATERIALIZED (", rows, ") ", cut, UNION, page)
+        rows = self.first(lead.branches)
+        return compose("WITH lead AS MATERIALIZED (SELECT d.pk FROM ", rows, ") ", page, UNION, cut, self.limit)
 
     def narrowed(self, *, repeats: bool) -> Fragment:
         """`SELECT pk` of the lead, looked up in one set after another: all at once, which an index does in one pass."""
         rows = sql("lead d")
         for one in self.sets:
             # Each time `d`: what is looked up is what the SELECT before found.
-            found = sql(" d WHERE d.pk = ANY(ARRAY(SELECT d.pk FROM ") + rows + sql("))")
-            rows = sql("(") + one + sql(")") + found
-        end = self.bound() if self.sets else sql(" WHERE true") + self.bound()
-        return self.rows(rows + end, repeats=repeats or bool(self.sets))
+            rows = compose("(", one, ") d WHERE d.pk = ANY(ARRAY(SELECT d.pk FROM ", rows, "))")
+        where: LiteralString = "" if self.sets else " WHERE true"
+        return self.rows(rows, where, self.bound, repeats=repeats or bool(self.sets))
 
     def of_range(self, lead: Lead) -> Fragment:
         """All rows of the range, where they are few, else those that are among the first of whole keys."""
-        start = sql("WITH near AS MATERIALIZED (") + join(UNION, lead.branches) + sql(" LIMIT %s) ", lead.few + 1)
-        near = self.rows(sql("near d WHERE") + sql(_IS_SHORT, lead.few) + self.bound(), repeats=True)
-        long = sql(" WHERE") + sql(_IS_LONG, lead.few)
-        first = self.rows(self.first(lead.over) + long + sql(AND) + lead.test, repeats=True)
-        either = sql("SELECT DISTINCT d.pk FROM ((") + near + sql(")") + sql(UNION) + sql("(") + first + sql(")) d")
-        page = self.page(either + self.order() + self.limit())
-        cut = sql(_CUT) + sql(" FROM (SELECT FROM ") + self.first(lead.over) + long + sql(" OFFSET %s) m)", MOST)
-        return start + page + sql(UNION) + cut + self.limit()
+        near = self.rows("near d WHERE", sql(_IS_SHORT, lead.few), self.bound, repeats=True)
+        long = sql(_IS_LONG, lead.few)
+        whole = self.first(lead.over)
+        first = self.rows(whole, " WHERE", long, AND, lead.test, repeats=True)
+        return compose(
+            "WITH near AS MATERIALIZED (", join(UNION, lead.branches), sql(" LIMIT %s) ", lead.few + 1),
+            _PAGE, "SELECT DISTINCT d.pk FROM ((", near, ") UNION ALL (", first, ")) d", self.order, self.limit, self.out,
+            UNION, _CUT, " FROM (SELECT FROM ", whole, " WHERE", long, sql(" OFFSET %s) m)", MOST), self.limit,
+        )  # fmt: skip
 
     def first(self, branches: Sequence[Fragment]) -> Fragment:
         """The first rows of all branches, one more than a walk takes: each branch in order, so that they can be merged."""
-        end = self.bound() + self.order() + sql(_FIRST)
-        each = [sql("(SELECT * FROM (") + one + sql(") d WHERE true") + end + sql(")") for one in branches]
-        return sql("(SELECT * FROM (") + join(UNION, each) + sql(") d") + self.order() + sql(_FIRST) + sql(") d")
+        end = (") d WHERE true", self.bound, self.order, _FIRST)
+        each = [compose("(SELECT * FROM (", one, *end, ")") for one in branches]
+        if len(each) == 1:
+            return compose(each[0], " d")
+        return compose("(SELECT * FROM (", join(UNION, each), ") d", self.order, _FIRST, ") d")
 
-    def rows(self, source: Fragment, *, repeats: bool) -> Fragment:
+    def rows(self, *source: LiteralString | Fragment, repeats: bool) -> Fragment:
         """`SELECT pk` of those of a source for which the tests hold, in order, no more than the page needs."""
-        select = sql("SELECT DISTINCT d.pk FROM " if repeats else "SELECT d.pk FROM ")
-        return select + source + join("", [sql(AND) + one for one in self.tests]) + self.order() + self.limit()
-
-    def page(self, rows: Fragment) -> Fragment:
-        """The rows with what of each resource goes out."""
-        return sql(_PAGE) + rows + sql(CONTENT, self.scope.tenant) + in_order((), self.query, named="p.") + sql(")")
-
-    def bound(self) -> Fragment:
-        return sql("") if self.query.page is None else sql(AND) + behind((), self.query)
-
-    def order(self) -> Fragment:
-        return sql(" ORDER BY ") + in_order((), self.query)
-
-    def limit(self) -> Fragment:
-        return sql(" LIMIT (SELECT %s::int8)", self.query.count + 1)
+        select: LiteralString = "SELECT DISTINCT d.pk FROM " if repeats else "SELECT d.pk FROM "
+        return compose(select, *source, *self.tests, self.order, self.limit)
