@@ -55,6 +55,8 @@ def is_settled(query: Query) -> bool:
             return len(query.types) == 1
         case (Clause(parameter=Parameter(type="token", paths=paths), modifier=None, values=values, negated=False),):
             return len(values) * len(paths) <= MOST_SETTLED
+        case (Clause(parameter=Parameter(type="string"), modifier="contains" | "text", values=[_], negated=False),):
+            return True  # a walk over texts, which is the same for all
         case (Clause(parameter=Parameter(type="reference"), modifier=None, values=values, negated=False),):
             return len(values) == 1
         case _:

@@ -490,7 +490,7 @@ def found(
     sets = [(term, one) for term in terms if (one := set_of(scope, types, term)) is not None]
     needed = resource or any(looks(term) for term in terms)
     if not sets:
-        return _of_resources(scope, types, terms)
+        return _of_resources(scope, types, terms, ordered=ordered)
     leading, lead = min(sets, key=lambda pair: (not pair[1].unique, pair[1].rank))
     source = _led(scope, types, lead, ordered=ordered)
     held = conditions(scope, types, [term for term in terms if term is not leading])
@@ -525,16 +525,17 @@ def _led(scope: Scope, types: Sequence[str], lead: Set, *, ordered: bool) -> Fra
     return compose("(SELECT u.pk FROM (", rows, ") u WHERE true", bounds, ") d")
 
 
-def _of_resources(scope: Scope, types: Sequence[str], terms: Sequence[Term]) -> Found:
+def _of_resources(scope: Scope, types: Sequence[str], terms: Sequence[Term], *, ordered: bool) -> Found:
     columns: LiteralString = "SELECT pk, type, id, version, updated, shape, deleted, tenant FROM resource"
     listed = sql(columns) + sql(" WHERE tenant = %s AND NOT deleted", scope.tenant)
     if 1 < len(types) <= MOST_MERGED:
         each = [sql("(") + listed + of_types(scope, (name,), "pk") + sql(" ORDER BY pk)") for name in types]
         rows = join(UNION, each)
     else:
-        # The type beside the range of pk that it is: the index in the order of `updated` begins with it.
+        # The index in the order of `updated` begins with the type, and alone suffices where nothing else is asked: to count.
+        # A page has the type beside the range of pk that it is.
         typed = sql(" AND type = %s", scope.codes[types[0]]) if len(types) == 1 else sql("")
-        rows = listed + of_types(scope, types, "pk") + typed
+        rows = compose(listed, typed if typed.text and not ordered else compose(of_types(scope, types, "pk"), typed))
     return Found(sql("(") + rows + sql(") r CROSS JOIN LATERAL (SELECT r.pk) d"), conditions(scope, types, terms))
 
 

@@ -44,8 +44,9 @@ _OF_REFERENCE: LiteralString = (
 _PAGE: LiteralString = "(SELECT p.pk, c.type, c.id, c.content FROM ("
 _CUT: LiteralString = "(SELECT NULL::int8, NULL::int2, NULL::text, NULL::bytea"
 _FIRST: LiteralString = " LIMIT 2001"
-_IS_SHORT: LiteralString = " (SELECT count(*) FROM near) <= %s"
-_IS_LONG: LiteralString = " (SELECT count(*) FROM near) > %s"
+_SIZE: LiteralString = ", size AS MATERIALIZED (SELECT count(*) AS n FROM near) "
+_IS_SHORT: LiteralString = " (SELECT n FROM size) <= %s"
+_IS_LONG: LiteralString = " (SELECT n FROM size) > %s"
 
 
 NO_TEST = sql("true")
@@ -286,7 +287,7 @@ class _Statement:
         whole = self.first(lead.over)
         first = self.rows(whole, " WHERE", long, AND, lead.test, repeats=True)
         return compose(
-            "WITH near AS MATERIALIZED (", join(UNION, lead.branches), sql(" LIMIT %s) ", lead.few + 1),
+            "WITH near AS MATERIALIZED (", join(UNION, lead.branches), sql(" LIMIT %s)", lead.few + 1), _SIZE,
             _PAGE, "SELECT DISTINCT d.pk FROM ((", near, ") UNION ALL (", first, ")) d", self.order, self.limit, self.out,
             UNION, _CUT, " FROM (SELECT FROM ", whole, " WHERE", long, sql(" OFFSET %s) m)", MOST), self.limit,
         )  # fmt: skip
