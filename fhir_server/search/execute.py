@@ -16,14 +16,11 @@ from fhir_server.search.fragment import Fragment, join, sql
 from fhir_server.search.include import MOST_INCLUDED, Inclusion, Match
 from fhir_server.search.parameter import Parameters
 from fhir_server.search.query import LAST, Page, Query, Words
-from fhir_server.search.walk import Known, is_cut, walk
+from fhir_server.search.walk import KNOWN, is_cut, walk
 from fhir_server.store.pool import Connection
 from fhir_server.store.resources import Types
 
 __all__ = ["MOST_INCLUDED", "Found", "Match", "Search", "rows_of"]
-
-
-KNOWN = Known()
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,9 @@ class Known:
         self._names[lead.name] = None
 
 
+KNOWN = Known()  # those of this process
+
+
 def walk(scope: Scope, query: Query, known: Known) -> tuple[Lead, Fragment] | None:
     """The statement of a page, and what leads it; None where no term can lead, or one cannot be asked of each resource.
 
@@ -139,10 +142,10 @@ def _lead(scope: Scope, term: Term) -> tuple[int, Lead | None]:
         ):
             return _of_reference(scope, term) if modifier != "below" else _NOT_LEADING
         case Clause(parameter=Parameter(type="string"), modifier=None | "exact", negated=False):
-            return _of_string(scope, term)
-        case Clause(parameter=Parameter(type="token", code=code), modifier=modifier, negated=False) if (
-            modifier != "text" and code != "_id"
-        ):
+            return _of_text(scope, term, string.condition)
+        case Clause(parameter=Parameter(type="token"), modifier="text", negated=False):
+            return _of_text(scope, term, token.condition)
+        case Clause(parameter=Parameter(type="token", code=code), modifier=modifier, negated=False) if code != "_id":
             return _of_token(scope, term)
         case Clause(
             parameter=Parameter(type="date" | "number" | "quantity" | "composite"), values=[value], negated=False
@@ -167,9 +170,11 @@ def _of_token(scope: Scope, term: Clause) -> tuple[int, Lead | None]:
     return 2, Lead(tuple(sql(_OF_TOKEN, one) for one in sorted(wanted)))
 
 
-def _of_string(scope: Scope, term: Clause) -> tuple[int, Lead | None]:
-    found = [string.condition(term.parameter, term.modifier, value, scope.tenant) for value in term.values]
-    return (1, Lead(tuple(found), near=True)) if len(found) <= MOST_KEYS else _NOT_LEADING
+def _of_text(
+    scope: Scope, term: Clause, rows: Callable[[Parameter, str | None, Any, int], Fragment]
+) -> tuple[int, Lead | None]:
+    found = tuple(rows(term.parameter, term.modifier, value, scope.tenant) for value in term.values)
+    return (1, Lead(found, near=True)) if len(found) <= MOST_KEYS else _NOT_LEADING
 
 
 _OVER: Mapping[str, Callable[[Parameter, Any, int], Over | None]] = {
@@ -225,7 +230,7 @@ def _rows(scope: Scope, types: Sequence[str], term: Term) -> Fragment | None:
             kind in _PROBED and code not in _COLUMNS
         ):
             pass
-        case Within(itself=False):
+        case Within():
             pass
         case _:
             return None
