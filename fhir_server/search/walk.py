@@ -94,7 +94,7 @@ KNOWN = Known()  # those of this process
 def walk(scope: Scope, query: Query, known: Known) -> tuple[Lead, Fragment] | None:
     """The statement of a page, and what leads it; None where no term can lead, or one cannot be asked of each resource.
 
-    `SELECT pk, type, id, content`, as Compiler.page gives; a row of NULLs, first or last, where the lead was too long.
+    `SELECT pk, type, id, content`, as Compiler.page gives; a row of NULLs, first or last, where what leads was too long.
     """
     terms = flat(query.terms)
     if query.sort or not terms:
@@ -125,7 +125,7 @@ def _statement(scope: Scope, query: Query, lead: Lead, others: Sequence[Term]) -
 
 
 def is_cut(rows: Sequence[Sequence[Any]]) -> bool:
-    """Whether the lead was too long, so that the rows are not the page."""
+    """Whether what leads was too long, so that the rows are not the page."""
     return bool(rows) and (rows[0][0] is None or rows[-1][0] is None)
 
 
@@ -264,7 +264,7 @@ class _Statement:
         self.out = compose(sql(CONTENT, scope.tenant), _ORDER_OUT[backwards])
 
     def of(self, lead: Lead) -> Fragment:
-        """The page, where the lead is long enough for it, and whether it is."""
+        """The page, and whether what leads sufficed for it."""
         if lead.over:
             return self.of_range(lead)
         page = compose(_PAGE, self.narrowed(repeats=lead.near or len(lead.branches) > 1), self.out)
@@ -277,7 +277,7 @@ class _Statement:
         return compose("WITH lead AS MATERIALIZED (SELECT d.pk FROM ", rows, ") ", page, UNION, cut, self.limit)
 
     def narrowed(self, *, repeats: bool) -> Fragment:
-        """`SELECT pk` of the lead, looked up in one set after another: all at once, which an index does in one pass."""
+        """`SELECT pk` of what leads, looked up in one set after another: all at once, which an index does in one pass."""
         rows = sql("lead d")
         for one in self.sets:
             # Each time `d`: what is looked up is what the SELECT before found.
