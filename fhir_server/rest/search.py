@@ -105,10 +105,12 @@ async def _search(
             await refresh(conn, context.tenant, context.parameters, context.shapes)
     query = await _parsed(context, request, types, pairs)
     applied = [*((("_type", ",".join(types)),) if typed and types else ()), *query.applied]
-    bound = f"{context.tenant}|{context.caller.name}|{request.path}|{urlencode(applied)}"
+    asked = urlencode(applied, safe=":/,|$")
+    bound = f"{context.tenant}|{context.caller.name}|{request.path}|{asked}"
     cursor = request.only("_cursor")
     page = unseal(cursor, context.page_key, bound) if cursor else None
-    query = replace(query, page=page, terms=query.terms if within is None else (within, *query.terms))
+    if page is not None or within is not None:
+        query = replace(query, page=page, terms=query.terms if within is None else (within, *query.terms))
     query = narrowed(query, context.rights)
     if _asks(request, "_explain"):
         return await _explained(context, query)
@@ -117,7 +119,7 @@ async def _search(
         await context.sealer.catch_up()
     async with context.connection() as conn:
         found = await context.search(conn).page(query)
-    links = _links(context, request, applied, bound, found, query)
+    links = _links(context, request, asked, bound, found, query)
     content = searchset(found, context.base, links, _told(query, found), transform)
     return Response(200, content, shaped=True)
 
@@ -149,21 +151,23 @@ async def _explained(context: Context, query: Query) -> Response:
 
 
 def _links(
-    context: Context, request: Request, applied: Pairs, bound: str, found: Found, query: Query
+    context: Context, request: Request, asked: str, bound: str, found: Found, query: Query
 ) -> list[tuple[str, str]]:
     """self, first, next, previous, and last where the order is that of the keys; what a link carries is what was understood."""
+    format_ = urlencode([pair for pair in request.query if pair[0] in ("_format", "_pretty")], safe=":/,|$")
     here = f"{context.base}/{request.path}".rstrip("/")
-    kept = [*applied, *(pair for pair in request.query if pair[0] in ("_format", "_pretty"))]
+    parameters = "&".join(part for part in (asked, format_) if part)
+    start = f"{here}?{parameters}" if parameters else here
+    mark = "&" if parameters else "?"
 
-    def link(page: Page | None) -> str:
-        pairs = kept if page is None else [*kept, ("_cursor", seal(page, context.page_key, bound))]
-        return f"{here}?{urlencode(pairs, safe=':/,|$')}" if pairs else here
+    def link(page: Page) -> str:
+        return f"{start}{mark}_cursor={seal(page, context.page_key, bound)}"
 
     current = request.only("_cursor")
-    own = link(None) if current is None else f"{link(None)}{'&' if kept else '?'}{urlencode({'_cursor': current})}"
+    own = start if current is None else f"{start}{mark}{urlencode({'_cursor': current})}"
     links = [("self", own)]
     if query.page is not None or found.following is not None:
-        links.append(("first", link(None)))
+        links.append(("first", start))
     if found.preceding is not None:
         links.append(("previous", link(found.preceding)))
     if found.following is not None:

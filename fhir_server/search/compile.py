@@ -16,12 +16,13 @@ from fhir_server.search.condition import (
     alone,
     conditions,
     found,
+    led,
     looks,
     of_types,
     selection,
     set_of,
 )
-from fhir_server.search.fragment import Fragment, join, sql
+from fhir_server.search.fragment import Fragment, compose, join, sql
 from fhir_server.search.keyset import Column, behind, columns_of, in_order, joined
 from fhir_server.search.order import Key, keys_of
 from fhir_server.search.parameter import Parameter
@@ -29,10 +30,11 @@ from fhir_server.search.query import Clause, Query
 
 MOST_SETTLED = 4  # keys: each number of them is a statement of its own, and a connection keeps only so many
 _MANY: LiteralString = " AND (SELECT count(*) FROM near) > %s"
-# What of each resource goes out, looked up for the rows of the page only.
-_CONTENT: LiteralString = (
-    ") p CROSS JOIN LATERAL (SELECT r.type, r.id, v.content FROM resource r"
-    " JOIN version v ON v.pk = r.pk AND v.version = r.version"
+# What of each resource goes out, looked up for the rows of the page only. The version is no join, for which the planner may
+# read all versions of a resource: it expects one.
+CONTENT: LiteralString = (
+    ") p CROSS JOIN LATERAL (SELECT r.type, r.id,"
+    " (SELECT v.content FROM version v WHERE v.pk = r.pk AND v.version = r.version) AS content FROM resource r"
     " WHERE r.tenant = %s AND r.pk = p.pk AND NOT r.deleted OFFSET 0) c ORDER BY "
 )
 _IDENTITY: LiteralString = (
@@ -53,6 +55,8 @@ def is_settled(query: Query) -> bool:
             return len(query.types) == 1
         case (Clause(parameter=Parameter(type="token", paths=paths), modifier=None, values=values, negated=False),):
             return len(values) * len(paths) <= MOST_SETTLED
+        case (Clause(parameter=Parameter(type="string"), modifier="contains" | "text", values=[_], negated=False),):
+            return True  # a walk over texts, which is the same for all
         case (Clause(parameter=Parameter(type="reference"), modifier=None, values=values, negated=False),):
             return len(values) == 1
         case _:
@@ -71,10 +75,10 @@ class Compiler:
         columns = columns_of(keys)
         # As text, for there are instants before the first that a datetime can be: a period without a beginning.
         values = join("", [sql(", p." + one.name + "::text") for one in columns])
-        return (
-            sql("SELECT p.pk, c.type, c.id, c.content") + values + sql(" FROM (") + self._rows(query, keys, columns)
-            + sql(_CONTENT, self.scope.tenant) + in_order(columns, query, named="p.")
-        )  # fmt: skip
+        rows = self._rows(query, keys, columns)
+        content = sql(CONTENT, self.scope.tenant)
+        order = in_order(columns, query, named="p.")
+        return compose("SELECT p.pk, c.type, c.id, c.content", values, " FROM (", rows, content, order)
 
     def count(self, query: Query) -> Fragment:
         """How many resources the query finds, on whatever page."""
@@ -100,6 +104,8 @@ class Compiler:
         only = alone(self.scope, query.types, query.terms) if not keys else None
         if only is not None and not only.unique and only.by_branches:
             return self._of_branches(query, only)
+        if only is not None:
+            return self._part(query, columns, led(self.scope, query.types, only), paged=True)
         if not keys or keys[0].rows is None:
             return self._part(query, columns, self._plain(query, keys), paged=True)
         absent = columns_of(keys, absent=True)
@@ -128,13 +134,11 @@ class Compiler:
         """The rows of a part behind the page's start, in order, no more than are needed."""
         where = rows.where
         if paged and query.page is not None:
-            where = where + sql(AND) + behind(columns, query)
+            where = compose(where, AND, behind(columns, query))
         values = join("", [sql(", ") + sql(one.expression) + sql(" AS ") + sql(one.name) for one in columns])
-        select = sql("SELECT DISTINCT d.pk" if rows.repeats else "SELECT d.pk") + values + sql(" FROM ")
-        return (
-            select + rows.source + sql(" WHERE ") + where
-            + sql(" ORDER BY ") + in_order(columns, query) + sql(" LIMIT %s", query.count + 1)
-        )  # fmt: skip
+        select: LiteralString = "SELECT DISTINCT d.pk" if rows.repeats else "SELECT d.pk"
+        order, limit = in_order(columns, query), sql(" LIMIT %s", query.count + 1)
+        return compose(select, values, " FROM ", rows.source, " WHERE ", where, " ORDER BY ", order, limit)
 
     def _of_branches(self, query: Query, only: Set) -> Fragment:
         """The first of each branch by itself, and of these the first: how many are behind them makes no difference.

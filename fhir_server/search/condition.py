@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, LiteralString
 
 from fhir_server.search import local_reference, text
-from fhir_server.search.fragment import Fragment, join, sql
+from fhir_server.search.fragment import Fragment, compose, join, sql
 from fhir_server.search.index import COLUMNS, missing_keys
 from fhir_server.search.key import key, reference_key
 from fhir_server.search.parameter import Parameter
@@ -179,12 +179,12 @@ def _clause(scope: Scope, types: Sequence[str], term: Clause) -> Set | None:
             return Set(walks, bound=True, rank=rank, probe=lambda: _union(paths()))
         case Parameter(type="number" | "quantity" | "composite"):
             ranges = _spread(_RANGES[parameter.type], parameter, term.values, tenant)
-            ordered = all(_in_ranges(value) for value in term.values)
+            ordered = all(in_ranges(value) for value in term.values)
             near = _spread(_AT_ONCE_IN[parameter.type], parameter, term.values, tenant) if ordered else ()
             passes = _spread(_IN_ORDER[parameter.type], parameter, term.values, tenant) if ordered else ()
             return Set(ranges, bound=True, rank=rank, probe=lambda: _union(paths()), ranges=near, passes=passes)
     branches = tuple(paths())
-    ordered = parameter.type == "date" and all(_in_ranges(value) for value in term.values)
+    ordered = parameter.type == "date" and all(in_ranges(value) for value in term.values)
     return Set(branches, bound=True, rank=rank, ranges=branches if ordered else (), few=FEW_DATES)
 
 
@@ -204,7 +204,7 @@ def _spread(of: _Selections, parameter: Parameter, values: Sequence[Any], tenant
     return tuple(one for value in values for one in of(parameter, value, tenant))
 
 
-def _in_ranges(value: Any) -> bool:
+def in_ranges(value: Any) -> bool:
     """Whether what is sought is compared by order, and its branches are ranges for it."""
     match value:
         case Span(prefix=prefix):
@@ -212,7 +212,7 @@ def _in_ranges(value: Any) -> bool:
         case Amount(prefix=prefix) | quantity.Value(amount=Amount(prefix=prefix)):
             return prefix != "ne"
         case composite.Value(parts=parts):
-            return any(_in_ranges(one) for one in parts)
+            return any(in_ranges(one) for one in parts)
         case _:
             return False
 
@@ -490,11 +490,16 @@ def found(
     sets = [(term, one) for term in terms if (one := set_of(scope, types, term)) is not None]
     needed = resource or any(looks(term) for term in terms)
     if not sets:
-        return _of_resources(scope, types, terms)
+        return _of_resources(scope, types, terms, ordered=ordered)
     leading, lead = min(sets, key=lambda pair: (not pair[1].unique, pair[1].rank))
     source = _led(scope, types, lead, ordered=ordered)
     held = conditions(scope, types, [term for term in terms if term is not leading])
     return Found(source + sql(RESOURCE, scope.tenant) if needed else source, held, repeats=not lead.unique)
+
+
+def led(scope: Scope, types: Sequence[str], lead: Set) -> Found:
+    """All of one set, in the order of a page."""
+    return Found(_led(scope, types, lead, ordered=True), sql("true"), repeats=not lead.unique)
 
 
 def alone(scope: Scope, types: Sequence[str], terms: Sequence[Term]) -> Set | None:
@@ -517,19 +522,20 @@ def _led(scope: Scope, types: Sequence[str], lead: Set, *, ordered: bool) -> Fra
     # A key says the type. Bounds beside it would be taken for a narrowing of their own.
     bounds = sql("") if lead.bound else of_types(scope, types, "u.pk")
     rows = lead.ordered() if ordered else lead.bag()
-    return sql("(SELECT u.pk FROM (") + rows + sql(") u WHERE true") + bounds + sql(") d")
+    return compose("(SELECT u.pk FROM (", rows, ") u WHERE true", bounds, ") d")
 
 
-def _of_resources(scope: Scope, types: Sequence[str], terms: Sequence[Term]) -> Found:
+def _of_resources(scope: Scope, types: Sequence[str], terms: Sequence[Term], *, ordered: bool) -> Found:
     columns: LiteralString = "SELECT pk, type, id, version, updated, shape, deleted, tenant FROM resource"
     listed = sql(columns) + sql(" WHERE tenant = %s AND NOT deleted", scope.tenant)
     if 1 < len(types) <= MOST_MERGED:
         each = [sql("(") + listed + of_types(scope, (name,), "pk") + sql(" ORDER BY pk)") for name in types]
         rows = join(UNION, each)
     else:
-        # The type beside the range of pk that it is: the index in the order of `updated` begins with it.
+        # The index in the order of `updated` begins with the type, and alone suffices where nothing else is asked: to count.
+        # A page has the type beside the range of pk that it is.
         typed = sql(" AND type = %s", scope.codes[types[0]]) if len(types) == 1 else sql("")
-        rows = listed + of_types(scope, types, "pk") + typed
+        rows = compose(listed, typed if typed.text and not ordered else compose(of_types(scope, types, "pk"), typed))
     return Found(sql("(") + rows + sql(") r CROSS JOIN LATERAL (SELECT r.pk) d"), conditions(scope, types, terms))
 
 

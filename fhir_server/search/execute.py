@@ -16,6 +16,7 @@ from fhir_server.search.fragment import Fragment, join, sql
 from fhir_server.search.include import MOST_INCLUDED, Inclusion, Match
 from fhir_server.search.parameter import Parameters
 from fhir_server.search.query import LAST, Page, Query, Words
+from fhir_server.search.walk import KNOWN, is_cut, walk
 from fhir_server.store.pool import Connection
 from fhir_server.store.resources import Types
 
@@ -57,7 +58,7 @@ class Search:
             return await self._with_contained(query)
         if query.summary == "count" or query.count == 0:
             return Found((), (), await self.count(query), None, None)
-        rows = await self._rows(self.compiler.page(query), settled=is_settled(query))
+        rows = await self._page(query)
         more = len(rows) > query.count
         rows = rows[: query.count]
         if query.page is not None and query.page.backwards:
@@ -67,9 +68,22 @@ class Search:
         following, preceding = _neighbours(query, rows, more)
         return Found(matches, included, await self._total(query, len(rows), more), following, preceding, truncated)
 
+    async def _page(self, query: Query) -> list[tuple[Any, ...]]:
+        """The rows of a page: by a statement whose plan is kept, where that suffices."""
+        if is_settled(query):
+            return await self._rows(self.compiler.page(query), settled=True)
+        found = walk(self.compiler.scope, query, KNOWN)
+        if found is not None:
+            lead, statement = found
+            rows = await self._rows(statement, settled=True)
+            if not is_cut(rows):
+                return rows
+            KNOWN.add(lead)
+        return await self._rows(self.compiler.page(query))
+
     async def first(self, query: Query, limit: int) -> list[tuple[str, str]]:
         """(type, id) of the first resources that the query finds."""
-        rows = await self._rows(self.compiler.matches(query, limit))
+        rows = await self._rows(self.compiler.matches(query, limit), settled=is_settled(query))
         return [(self.types.name[code], resource_id) for _, code, resource_id in rows]
 
     async def first_of_each(self, queries: Sequence[Query], limit: int) -> list[list[str]]:

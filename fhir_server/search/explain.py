@@ -8,12 +8,13 @@ from typing import Any
 
 from psycopg import AsyncCursor
 
-from fhir_server.search.compile import Compiler
+from fhir_server.search.compile import Compiler, is_settled
 from fhir_server.search.contained import Contained, check
 from fhir_server.search.fragment import Fragment
 from fhir_server.search.include import Match
 from fhir_server.search.parameter import Parameter
 from fhir_server.search.query import Query
+from fhir_server.search.walk import KNOWN, walk
 from fhir_server.store.pool import Connection
 
 _LEFT_OUT = frozenset(("applied", "ignored"))
@@ -44,7 +45,10 @@ def _statement(compiler: Compiler, query: Query) -> Fragment:
     if query.contained == "true":
         check(query)
         return Contained(compiler.scope, _nothing).candidates(query, 0)
-    return compiler.count(query) if query.summary == "count" or query.count == 0 else compiler.page(query)
+    if query.summary == "count" or query.count == 0:
+        return compiler.count(query)
+    walked = None if is_settled(query) else walk(compiler.scope, query, KNOWN)
+    return compiler.page(query) if walked is None else walked[1]
 
 
 async def _nothing(fragment: Fragment) -> list[Match]:  # noqa: ARG001 - the statement is shown, not fetched

@@ -35,3 +35,16 @@ def join(separator: LiteralString, fragments: Iterable[Fragment]) -> Fragment:
         separator.join([part.text for part in parts]),
         tuple(value for part in parts for value in part.parameters),
     )
+
+
+def compose(*parts: LiteralString | Fragment) -> Fragment:
+    """Texts and fragments one after another, as `+` would put them together, with nothing made in between."""
+    texts: list[LiteralString] = []
+    values: list[Any] = []
+    for part in parts:
+        if isinstance(part, Fragment):
+            texts.append(part.text)
+            values.extend(part.parameters)
+        else:
+            texts.append(part)
+    return Fragment("".join(texts), tuple(values))

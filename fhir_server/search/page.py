@@ -6,6 +6,7 @@ encrypted (AES-256-GCM): nothing of a patient stands in a link of ours. Tenant a
 
 import base64
 import binascii
+import functools
 import os
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -20,13 +21,14 @@ from fhir_server.outcome import Refusal, refuse
 from fhir_server.search.query import Page
 
 NONCE = 12
+_cipher = functools.lru_cache(maxsize=8)(AESGCM)  # of each key once
 
 
 def seal(page: Page, page_key: bytes, bound: str) -> str:
     """The token of a position; `bound` (tenant, path and parameters) must be the same when it is opened."""
     plain = msgspec.json.encode([page.pk, page.backwards, [_tagged(value) for value in page.values]])
     nonce = os.urandom(NONCE)
-    sealed = AESGCM(page_key).encrypt(nonce, plain, bound.encode())
+    sealed = _cipher(page_key).encrypt(nonce, plain, bound.encode())
     return base64.urlsafe_b64encode(nonce + sealed).rstrip(b"=").decode()
 
 
@@ -34,7 +36,7 @@ def unseal(token: str, page_key: bytes, bound: str) -> Page:
     """The position of a token; a 400 refusal where it was changed, belongs to another query or to another tenant."""
     try:
         raw = base64.urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
-        plain = AESGCM(page_key).decrypt(raw[:NONCE], raw[NONCE:], bound.encode())
+        plain = _cipher(page_key).decrypt(raw[:NONCE], raw[NONCE:], bound.encode())
     except (InvalidTag, ValueError, binascii.Error, UnicodeEncodeError):
         raise _refusal() from None
     pk, backwards, values = msgspec.json.decode(plain)

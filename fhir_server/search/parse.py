@@ -10,7 +10,7 @@ from functools import partial
 from fhir_server.outcome import Refusal, refuse
 from fhir_server.search import registration
 from fhir_server.search.parameter import Parameters
-from fhir_server.search.query import Query
+from fhir_server.search.query import Query, Term
 from fhir_server.search.result import OPTIONS, RESULT, read
 from fhir_server.search.term import Terms, Usable
 from fhir_server.search.types.context import Context
@@ -46,6 +46,8 @@ def parse(
     terms = Terms(parameters, context, usable or partial(registration.usable, parameters))
     kinds = tuple(types)
     query = Query(kinds, count=limits.page_size)
+    found: list[Term] = []
+    applied: list[tuple[str, str]] = []
     ignored: list[str] = []
     pairs = [pair for pair in pairs if pair[0] not in OPTIONS]
     if len(pairs) > MOST_PARAMETERS:
@@ -60,10 +62,10 @@ def parse(
             if code in RESULT:
                 query = read(query, kinds, terms, name, value, limits.max_page_size)
             else:
-                query = replace(query, terms=(*query.terms, terms.term(kinds, name, value)))
-            query = replace(query, applied=(*query.applied, (name, value)))
+                found.append(terms.term(kinds, name, value))
+            applied.append((name, value))
         except Refusal as refusal:
             if not lenient:
                 raise
             ignored.append(refusal.issues[0].diagnostics)
-    return replace(query, ignored=tuple(ignored))
+    return replace(query, terms=tuple(found), applied=tuple(applied), ignored=tuple(ignored))

@@ -11,7 +11,7 @@ beside an ordered value: many resources may have the one, and many the other, wh
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Literal, LiteralString
@@ -26,7 +26,7 @@ from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import split
 from fhir_server.search.types.extractor import Extractor
 from fhir_server.search.types.prefix import amount_condition
-from fhir_server.search.types.selection import check_modifier, union
+from fhir_server.search.types.selection import Over, check_modifier, union
 from fhir_server.store.rows import Rows
 
 MODIFIERS: frozenset[str] = frozenset()
@@ -41,6 +41,9 @@ _ORDERED = frozenset(("date", "number", "quantity"))
 _PAIR = 2
 _Form = Literal["ranges", "in order", "at once"]
 _QUANTITIES = {"ranges": quantity.ranges, "in order": quantity.in_order, "at once": quantity.at_once}
+_OVER: Mapping[str, Callable[[Parameter, Any, int], Over | None]] = {
+    "date": date.over, "number": number.over, "quantity": quantity.over,
+}  # fmt: skip
 _NUMBERS = {"ranges": number.ranges, "in order": number.in_order, "at once": number.at_once}
 
 
@@ -301,6 +304,23 @@ def at_once(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
     return _selections(parameter, value, tenant, "at once")
 
 
+def over(parameter: Parameter, value: Value, tenant: int) -> Over | None:
+    """What `condition` finds, as rows of each path and the test for them; None where the carrier has no such rows."""
+    rows: list[Fragment] = []
+    test = None
+    for root in parameter.roots:
+        shape = _at_resource(parameter) if root.text == parameter.resource_type else _shape(parameter)
+        carrier = _carrier(shape, root, value, tenant) if shape is not None and len(shape.carriers) == 1 else None
+        if carrier is None or carrier[0].type not in _ORDERED:
+            return None
+        found = _OVER[carrier[0].type](*carrier, tenant)
+        if found is None:
+            return None
+        rows += found.rows
+        test = found.test
+    return None if test is None else Over(tuple(rows), test)
+
+
 def _selections(parameter: Parameter, value: Value, tenant: int, form: _Form) -> list[Fragment]:
     found: list[Fragment] = []
     for root in parameter.roots:
@@ -333,15 +353,25 @@ def _below(shape: _Shape, root: Path, value: Value, tenant: int, form: _Form) ->
         limits = amount_condition(sought[0], "low", "low") + sql(" AND ") + amount_condition(sought[1], "high", "high")
         paths = itertools.product(carriers[0].paths, carriers[1].paths, combinations)
         return [sql(SELECT_PAIR, _pair_key(root, *one, tenant)) + limits for one in paths]
-    paths_below = tuple(_folded(root, path, ids) for ids in combinations for path in carriers[0].paths)
-    below = replace(carriers[0], paths=paths_below)
-    match carriers[0].type:
+    below, part = _carrier(shape, root, value, tenant)
+    match below.type:
         case "quantity":
-            return _QUANTITIES[form](below, sought[0], tenant)
+            return _QUANTITIES[form](below, part, tenant)
         case "number":
-            return _NUMBERS[form](below, sought[0], tenant)
+            return _NUMBERS[form](below, part, tenant)
         case kind:
-            return [_KINDS[kind].condition(below, None, sought[0], tenant)]
+            return [_KINDS[kind].condition(below, None, part, tenant)]
+
+
+def _carrier(shape: _Shape, root: Path, value: Value, tenant: int) -> tuple[Parameter, Any]:
+    """The only carrier, with the paths that have the other components written into them, and what is sought in it."""
+    (at,) = shape.carriers
+    combinations = itertools.product(
+        *(_wanted(shape.components[n].parameter, value.parts[n], tenant) for n in shape.folded)
+    )
+    carrier = shape.components[at].parameter
+    paths = tuple(_folded(root, path, ids) for ids in combinations for path in carrier.paths)
+    return replace(carrier, paths=paths), value.parts[at]
 
 
 def _wanted(parameter: Parameter, part: Any, tenant: int) -> list[int]:

@@ -20,12 +20,13 @@ from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import unescape
 from fhir_server.search.types.extractor import Extractor
 from fhir_server.search.types.prefix import Span, instant_condition, span_condition, span_holds, split_prefix
-from fhir_server.search.types.selection import check_modifier, keys, union
+from fhir_server.search.types.selection import Over, check_modifier, keys, union
 from fhir_server.store.rows import Rows
 
 Value = Span
 MODIFIERS: frozenset[str] = frozenset()
 SELECT: LiteralString = "SELECT pk FROM index_date WHERE key = %s AND "
+SELECT_ROWS: LiteralString = "SELECT pk, low, high FROM index_date WHERE key = (SELECT %s::int8)"
 
 PAST, FUTURE = "-infinity", "infinity"
 _DATE = re.compile(
@@ -190,8 +191,18 @@ def extractor(path: Path, tenant: int) -> Extractor:
 
 def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Fragment:
     """`SELECT pk FROM index_date`, one branch for each path: each is one range of a b-tree."""
+    return union(ranges(parameter, value, tenant))
+
+
+def ranges(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
+    """What `condition` finds, in selections each of which is one range of a b-tree."""
     limits = span_condition(value)
-    return union(sql(SELECT, one) + limits for one in keys(parameter, tenant, "date"))
+    return [sql(SELECT, one) + limits for one in keys(parameter, tenant, "date")]
+
+
+def over(parameter: Parameter, value: Value, tenant: int) -> Over:
+    """What `condition` finds, as rows of each path and the test for them."""
+    return Over(tuple(sql(SELECT_ROWS, one) for one in keys(parameter, tenant, "date")), span_condition(value))
 
 
 def column_condition(value: Value, column: LiteralString) -> Fragment:

@@ -21,12 +21,13 @@ from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import unescape
 from fhir_server.search.types.extractor import Extractor
 from fhir_server.search.types.prefix import Amount, amount_alternatives, amount_condition, amount_holds, split_prefix
-from fhir_server.search.types.selection import check_modifier, keys, union
+from fhir_server.search.types.selection import Over, check_modifier, keys, union
 from fhir_server.store.rows import Rows
 
 Value = Amount
 MODIFIERS: frozenset[str] = frozenset()
 SELECT: LiteralString = "SELECT pk FROM index_number WHERE key = %s AND "
+SELECT_ROWS: LiteralString = "SELECT pk, low, high FROM index_number WHERE key = (SELECT %s::int8)"
 SELECT_ANY: LiteralString = "SELECT pk FROM index_number WHERE key = ANY(%s::int8[]) AND "
 
 INFINITY = Decimal("Infinity")
@@ -137,6 +138,11 @@ def at_once(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
     """What `ranges` finds, the ranges of all paths in one selection: to see how many there are."""
     start = sql(SELECT_ANY, keys(parameter, tenant, "number"))
     return [start + each for each in amount_alternatives(value)]
+
+
+def over(parameter: Parameter, value: Value, tenant: int) -> Over:
+    """What `condition` finds, as rows of each path and the test for them."""
+    return Over(tuple(sql(SELECT_ROWS, one) for one in keys(parameter, tenant, "number")), amount_condition(value))
 
 
 def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:

@@ -23,7 +23,7 @@ from fhir_server.search.types.escape import split, unescape
 from fhir_server.search.types.extractor import Extractor
 from fhir_server.search.types.number import EXACT, INFINITY, amount, decimal
 from fhir_server.search.types.prefix import Amount, amount_alternatives, amount_condition, amount_holds
-from fhir_server.search.types.selection import check_modifier, keys, union
+from fhir_server.search.types.selection import Over, check_modifier, keys, union
 from fhir_server.store.rows import Quantity
 from terminology import ucum
 
@@ -32,6 +32,7 @@ UCUM = "http://unitsofmeasure.org"
 CURRENCIES = "urn:iso:std:iso:4217"
 SELECT: LiteralString = "SELECT pk FROM index_quantity WHERE key = %s AND "
 SELECT_CANONICAL: LiteralString = "SELECT pk FROM index_quantity WHERE canonical_key = %s AND "
+SELECT_ROWS: LiteralString = "SELECT pk, low, high, code, label FROM index_quantity WHERE key = (SELECT %s::int8)"
 SELECT_ANY: LiteralString = "SELECT pk FROM index_quantity WHERE key = ANY(%s::int8[]) AND "
 SELECT_ANY_CANONICAL: LiteralString = "SELECT pk FROM index_quantity WHERE canonical_key = ANY(%s::int8[]) AND "
 
@@ -275,6 +276,14 @@ def at_once(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
     start = sql(SELECT_ANY, keys(parameter, tenant, "quantity"))
     unit_too = _unit_condition(value, tenant)
     return [start + each + unit_too for each in amount_alternatives(value.amount)]
+
+
+def over(parameter: Parameter, value: Value, tenant: int) -> Over | None:
+    """What `condition` finds, as rows of each path and the test for them; None where no index has such rows in order."""
+    if value.canonical is not None:
+        return None
+    rows = tuple(sql(SELECT_ROWS, one) for one in keys(parameter, tenant, "quantity"))
+    return Over(rows, amount_condition(value.amount) + _unit_condition(value, tenant))
 
 
 _Limits = Callable[[Amount, LiteralString, LiteralString], tuple[Fragment, ...]]

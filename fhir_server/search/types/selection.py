@@ -4,6 +4,7 @@ https://hl7.org/fhir/R4/search.html#Introduction
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from fhir_server.outcome import did_you_mean, refuse
 from fhir_server.search.fragment import Fragment, join, sql
@@ -23,6 +24,14 @@ def union(selections: Iterable[Fragment]) -> Fragment:
     """All that any of the selections finds; nothing where there is none. A pk may come more than once."""
     parts = list(selections)
     return join(" UNION ALL ", parts) if parts else NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """Rows of whole keys, which an index has in the order of pk, and the test that tells those that are sought."""
+
+    rows: tuple[Fragment, ...]
+    test: Fragment
 
 
 def storable(text: str) -> bool:

@@ -38,17 +38,18 @@ _PARTS: dict[str, tuple[str, ...]] = {
 }
 _MOST_WORDS = 8
 # Each text of a key once: every step reads the next 64 texts behind the last, in order, so that a text which many resources
-# have costs one step, and texts which few have share one. The last step finds fewer than 64.
+# have costs one step, and texts which few have share one. The last step finds fewer than 64. The key is hidden from the
+# planner, whose plan is then the same for all.
 _WALK: LiteralString = (
     "SELECT s.pk FROM (WITH RECURSIVE walk (texts) AS ("
-    "SELECT array_agg(value) FROM (SELECT value FROM index_string WHERE key = %s ORDER BY value LIMIT 64) c"
+    "SELECT array_agg(value) FROM (SELECT value FROM index_string WHERE key = (SELECT %s::int8) ORDER BY value LIMIT 64) c"
     " UNION ALL SELECT n.texts FROM walk w CROSS JOIN LATERAL (SELECT array_agg(value) AS texts FROM (SELECT value"
-    " FROM index_string WHERE key = %s AND value > w.texts[64] ORDER BY value LIMIT 64) c) n WHERE w.texts[64] IS NOT NULL"
+    " FROM index_string WHERE key = (SELECT %s::int8) AND value > w.texts[64] ORDER BY value LIMIT 64) c) n WHERE w.texts[64] IS NOT NULL"
     ") SELECT DISTINCT t FROM walk, unnest(texts) AS t WHERE length(t) = %s OR "
 )
 # Fenced, for the planner would rather read all rows of the key in the order of pk.
 _OF_WALKED: LiteralString = (
-    ") d CROSS JOIN LATERAL (SELECT i.pk FROM index_string i WHERE i.key = %s AND i.value = d.t AND "
+    ") d CROSS JOIN LATERAL (SELECT i.pk FROM index_string i WHERE i.key = (SELECT %s::int8) AND i.value = d.t AND "
 )
 
 

@@ -141,6 +141,7 @@ def test_the_resources_of_one_patient_are_asked_one_by_one(filled: World, text: 
         ("Observation?code:text=c0", False),
         ("Observation?date=2010", False),
         ("Patient?name=a", False),
+        ("Patient?name:contains=a", True),
         ("?_lastUpdated=gt2010", False),
     ],
 )

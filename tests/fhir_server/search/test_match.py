@@ -222,6 +222,7 @@ def test_the_database_finds_what_memory_matches(empty: World, made: list[Any], a
             assert set(here.names(question)) == expected, question
             paged = [name for page in here.pages(query_of(f"{question}&_count={size}")) for name in page]
             assert sorted(paged) == sorted(expected), f"{question} by {size}"
+            assert paged[:size] == here.planned(query_of(f"{question}&_count={size}")), f"{question} by {size}, planned"
             assert here.count(question) == len(expected), f"count of {question}"
 
 

@@ -14,7 +14,9 @@ from urllib.parse import parse_qsl
 import psycopg
 
 from fhir_server.json import dump_json
-from fhir_server.search.execute import Found, Search
+from fhir_server.search.compile import Compiler
+from fhir_server.search.condition import Scope
+from fhir_server.search.execute import Found, Search, rows_of
 from fhir_server.search.index import extract
 from fhir_server.search.key import key, reference_key
 from fhir_server.search.match import Matcher, targets
@@ -99,8 +101,16 @@ class World:
         code = self.types.code[kind]
         return Write(0, code, resource["id"], reference, 1, written, "C", dump_json(resource), shape, rows)
 
+    def scope(self) -> Scope:
+        return Scope(TENANT, self.types.code)
+
     def page(self, query: Query) -> Found:
         return self.runner.run(Search(self.conn, TENANT, self.types, self.parameters).page(query))
+
+    def planned(self, query: Query) -> list[str]:
+        """The page of a query by the statement that is planned for its values."""
+        rows = self.runner.run(rows_of(self.conn, Compiler(TENANT, self.types.code).page(query)))[: query.count]
+        return [f"{self.types.name[row[1]]}/{row[2]}" for row in rows]
 
     def pages(self, query: Query) -> list[list[str]]:
         """All pages from the first to the last, by their links."""

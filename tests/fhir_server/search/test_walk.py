@@ -1,0 +1,176 @@
+"""Walks find what a statement planned for its values finds, and read no more than their bound, by the plan that is kept.
+
+https://hl7.org/fhir/R4/search.html; docs/performance.md
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+
+from fhir_server.search.condition import FEW
+from fhir_server.search.fragment import sql
+from fhir_server.search.walk import KNOWN, MOST, MOST_KNOWN, Known, Lead, walk
+from fhir_server.store.changes import write
+from fhir_server.store.rows import Rows
+from tests.fhir_server.search.world import NOW, TENANT, World, query_of, world
+
+COUNT, RARE, PATIENTS, VERSIONS = 2500, 7, 40, 60
+
+
+def observation(n: int) -> dict[str, Any]:
+    """Of `many` there are more than a walk takes; the few are the last, so that a walk over the many does not meet them."""
+    return {
+        "resourceType": "Observation", "id": f"o{n}", "status": "final", "subject": {"reference": f"Patient/p{n % PATIENTS}"},
+        "code": {"coding": [{"system": "http://loinc.org", "code": "few" if n >= COUNT - RARE else "many"}]},
+        "effectiveDateTime": f"2{n % 900:03}-01-01",
+        "valueQuantity": {"value": n, "system": "http://unitsofmeasure.org", "code": "mg"},
+    }  # fmt: skip
+
+
+def patient(n: int) -> dict[str, Any]:
+    name = [{"family": f"Family {n % 4}", "given": [f"Given{n % 3}"]}]
+    return {"resourceType": "Patient", "id": f"p{n}", "gender": "male" if n % 9 else "female", "name": name}
+
+
+@pytest.fixture(scope="module")
+def filled(module_database_url: str) -> Iterator[World]:
+    resources = [*(patient(n) for n in range(PATIENTS)), *(observation(n) for n in range(COUNT))]
+    with world(module_database_url) as made, made.of(resources) as here:
+        for version in range(2, VERSIONS):
+            rewrite(here, "Patient/p0", version)
+        here.runner.run(here.conn.commit())
+        with psycopg.connect(module_database_url, autocommit=True) as conn:
+            conn.execute("SET search_path = mediconnect")
+            conn.execute("VACUUM ANALYZE")
+        yield here
+
+
+def rewrite(here: World, name: str, version: int) -> None:
+    """One version more of a resource, whose index rows stay."""
+    (found,) = here.page(query_of(name.replace("/", "?_id="))).matches
+    one = replace(here._write(here.kept[name], NOW), pk=found.pk, version=version, method="U", added=Rows())
+    here.runner.run(write(here.conn, TENANT, [one], here.shapes))
+
+
+WALKED = [
+    "Patient?family=family",
+    "Patient?family=fam&given=given1",
+    "Patient?gender=female&family=family",
+    "Patient?name=given2,family",
+    "Patient?name:exact=Given1&gender=male",
+    "Observation?patient=p3&code=many&date=ge2100-01-01",
+    "Observation?patient=p3&code:not=few",
+    "Observation?patient=p3,p4&status=final",
+    "Observation?code=many&status=final",
+    "Observation?date=ge2895",
+    "Observation?date=ge2100",
+    "Observation?date=ge2100&date=lt2200",
+    "Observation?value-quantity=gt2480",
+    "Observation?value-quantity=gt1",
+    "Observation?code-value-quantity=few$gt1",
+    "Observation?code-value-quantity=many$gt1",
+    "Observation?combo-value-quantity=lt5",
+    "Observation?code:text=any",
+]
+# What leads is longer than a walk, and the page is not among its first.
+CUT = ["Observation?status=final&code=few", "Observation?status=final&value-quantity=gt2490", "Observation?date=ge2001&value-quantity=gt2495&status=final"]  # fmt: skip
+NOT_WALKED = [
+    "Patient",
+    "Patient?_id=p1",
+    "Patient?name:contains=a",
+    "Observation?code=many&_sort=date",
+    "Observation?value-quantity=5|http://unitsofmeasure.org|mg",
+    "Observation?patient.gender=male",
+    "Observation?patient=p3&_content=a",
+    "Observation?code:not=many",
+    "Observation?date=ne2100",
+]
+
+
+def plan(here: World, text: str) -> dict[str, Any]:
+    """The plan for all values, as it was run for these."""
+    here.runner.run(here.conn.execute("SET plan_cache_mode = force_generic_plan"))
+    try:
+        found = walk(here.scope(), query_of(text), Known())
+        assert found is not None
+        cursor = psycopg.AsyncCursor(here.conn)
+        explain = b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + found[1].text.encode()
+        here.runner.run(cursor.execute(explain, found[1].parameters, prepare=True))
+        row = here.runner.run(cursor.fetchone())
+    finally:
+        here.runner.run(here.conn.execute("RESET plan_cache_mode"))
+    assert row is not None
+    made: dict[str, Any] = (json.loads(row[0]) if isinstance(row[0], str) else row[0])[0]["Plan"]
+    return made
+
+
+def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for below in node.get("Plans", ()):
+        yield from nodes(below)
+
+
+def rows(node: dict[str, Any], table: str) -> float:
+    """The rows that scans of tables gave or passed over, in all their rounds."""
+    scans = [n for n in nodes(node) if n.get("Relation Name", "").startswith(table)]
+    removed = ("Rows Removed by Filter", "Rows Removed by Join Filter")
+    return sum(n["Actual Loops"] * (n["Actual Rows"] + sum(n.get(name, 0) for name in removed)) for n in scans)
+
+
+@pytest.mark.parametrize("text", [*WALKED, *CUT])
+def test_a_walk_finds_what_is_planned_for_the_values_on_every_page_both_ways(filled: World, text: str):
+    query = query_of(f"{text}&_count=15")
+    assert walk(filled.scope(), query, Known()) is not None
+    pages: list[list[str]] = []
+    found = filled.page(query)
+    while True:
+        pages.append([f"{one.type}/{one.id}" for one in found.matches])
+        assert pages[-1] == filled.planned(query)
+        if found.following is None or len(pages) == 4:
+            break
+        query = replace(query, page=found.following)
+        found = filled.page(query)
+    while found.preceding is not None and len(pages) > 1:
+        pages.pop()
+        found = filled.page(replace(query, page=found.preceding))
+        assert [f"{one.type}/{one.id}" for one in found.matches] == pages[-1]
+    assert len(pages) == 1
+
+
+@pytest.mark.parametrize("text", [*WALKED, *CUT])
+def test_the_plan_that_is_kept_reads_no_more_than_a_walk_takes(filled: World, text: str):
+    made = plan(filled, text)
+    assert not [n for n in nodes(made) if n["Node Type"] == "Seq Scan"]
+    terms = text.count("=") + 1
+    assert rows(made, "index_") <= (MOST + FEW + 2) * terms
+    assert rows(made, "version") <= 22
+
+
+def test_of_a_resource_with_many_versions_one_is_read(filled: World):
+    assert rows(plan(filled, "Patient?family=family 0&given=given0"), "version") <= 22
+
+
+@pytest.mark.parametrize("text", CUT)
+def test_a_lead_that_was_too_long_is_known_and_tried_no_more(filled: World, text: str):
+    found = walk(filled.scope(), query_of(text), Known())
+    assert found is not None
+    assert filled.page(query_of(text)).matches
+    assert found[0] in KNOWN
+
+
+def test_what_is_known_is_bounded():
+    known = Known()
+    leads = [Lead((sql("SELECT %s", n),)) for n in range(MOST_KNOWN + 1)]
+    for lead in leads:
+        known.add(lead)
+    assert leads[0] not in known
+    assert all(lead in known for lead in leads[1:])
+
+
+@pytest.mark.parametrize("text", NOT_WALKED)
+def test_what_has_no_rows_to_walk_over_is_planned(filled: World, text: str):
+    assert walk(filled.scope(), query_of(text), Known()) is None
