@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from fhir_server.access.audit import Trail, patients_in
@@ -391,6 +392,7 @@ def _later(now: datetime, known: Current) -> datetime:
     return max(_milliseconds(now), known.written + MILLISECOND)
 
 
+@lru_cache(maxsize=256)  # one moment for all that a transaction writes
 def instant(moment: datetime) -> str:
     """The instant as it stands in meta.lastUpdated: UTC with milliseconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

@@ -123,7 +123,7 @@ def conditional_references(value: Any) -> set[str]:
         item = stack.pop()
         if type(item) is dict:
             text = item.get("reference")
-            if type(text) is str and CONDITIONAL.fullmatch(text):
+            if type(text) is str and "?" in text and CONDITIONAL.fullmatch(text):
                 found.add(text)
             stack.extend(one for one in item.values() if type(one) in (dict, list))
         elif type(item) is list:

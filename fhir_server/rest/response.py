@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/http.html#Status-Codes, #ops and #versioning
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 from fhir_server.etag import etag
 
@@ -30,6 +31,7 @@ class Response:
     shaped: bool = False  # _summary and _elements were applied already
 
 
+@lru_cache(maxsize=4096)  # what is read often, and all that one transaction wrote
 def http_date(moment: datetime) -> str:
     """The moment as HTTP writes it, whole seconds."""
     return format_datetime(moment.astimezone(UTC), usegmt=True)
