@@ -109,11 +109,13 @@ def walk(scope: Scope, query: Query, known: Known) -> tuple[Lead, Fragment] | No
 
 
 def _statement(scope: Scope, query: Query, lead: Lead, others: Sequence[Term]) -> Fragment | None:
-    """The rows of other terms are looked up, where they have such; of a range, each is asked as the page needs it."""
+    """The rows of other terms are looked up, where they have such; else each resource is asked. Ranges lead alone."""
+    if lead.over and others:
+        return None
     sets: list[Fragment] = []
     tests: list[Fragment] = []
     for term in others:
-        rows = None if lead.over else _rows(scope, query.types, term)
+        rows = _rows(scope, query.types, term)
         test = _asked(scope, query.types, term) if rows is None else None
         if rows is not None:
             sets.append(rows)
@@ -286,7 +288,10 @@ class _Statement:
         return self.rows(rows, where, self.bound, repeats=repeats or bool(self.sets))
 
     def of_range(self, lead: Lead) -> Fragment:
-        """All rows of the range, where they are few, else those that are among the first of whole keys."""
+        """All rows of the range, where they are few, else those that are among the first of whole keys.
+
+        Beside others it would find out late, and each time for other values, that neither suffices.
+        """
         near = self.rows("near d WHERE", sql(_IS_SHORT, lead.few), self.bound, repeats=True)
         long = sql(_IS_LONG, lead.few)
         whole = self.first(lead.over)
