@@ -3,10 +3,10 @@
 https://hl7.org/fhir/R4/search.html#Introduction; docs/performance.md tells what planning costs.
 
 The statement is the same for all values, and so is the one plan that is right for it: whatever the values are, it reads no more
-than MOST rows of the leading term, in the order of the page or all of them, and asks each by its key. Where that does not
-suffice for the page, a row without a pk says so, and the page is that of search/compile.py, planned for its values. To hide
-values from the planner they stand in a SELECT of their own: it would else compare a plan for these values with the one
-for all, and keep making the first.
+than MOST rows of the leading term, in the order of the page or all of them, and looks the others up for these. Where that
+does not suffice for the page, a row without a pk says so, and the page is that of search/compile.py, planned for its values.
+To hide values from the planner they stand in a SELECT of their own: it would else compare a plan for these values with the
+one for all, and keep making the first.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +19,7 @@ from fhir_server.search.condition import (
     AND,
     FEW,
     FEW_DATES,
+    NOTHING,
     UNION,
     Scope,
     condition,
@@ -34,7 +35,7 @@ from fhir_server.search.query import Clause, Either, Every, OfTypes, Query, Term
 from fhir_server.search.types import composite, date, number, quantity, string, token
 from fhir_server.search.types.selection import Over
 
-MOST = 2000  # rows of the leading term in the order of the page, as _FIRST and _NEXT say; FEW in any other order
+MOST = 2000  # rows of the leading term in the order of the page, as _FIRST says
 MOST_KEYS = 4  # each number of keys is a statement of its own, and a connection keeps only so many
 MOST_KNOWN = 4096
 _OF_TOKEN: LiteralString = "SELECT pk FROM index_token WHERE key = (SELECT %s::int8)"
@@ -47,8 +48,6 @@ _FIRST: LiteralString = " LIMIT 2001"
 _SIZE: LiteralString = ", size AS MATERIALIZED (SELECT count(*) AS n FROM near) "
 _IS_SHORT: LiteralString = " (SELECT n FROM size) <= %s"
 _IS_LONG: LiteralString = " (SELECT n FROM size) > %s"
-
-
 NO_TEST = sql("true")
 
 
@@ -109,14 +108,16 @@ def walk(scope: Scope, query: Query, known: Known) -> tuple[Lead, Fragment] | No
 
 
 def _statement(scope: Scope, query: Query, lead: Lead, others: Sequence[Term]) -> Fragment | None:
-    """The rows of other terms are looked up, where they have such; of a range, each is asked as the page needs it."""
-    sets: list[Fragment] = []
+    """The rows of other terms are looked up, where they have such; else each resource is asked. Ranges lead alone."""
+    if lead.over and others:
+        return None
+    sets: list[Over] = []
     tests: list[Fragment] = []
     for term in others:
-        rows = None if lead.over else _rows(scope, query.types, term)
-        test = _asked(scope, query.types, term) if rows is None else None
-        if rows is not None:
-            sets.append(rows)
+        over = _over(scope, query.types, term)
+        test = _asked(scope, query.types, term) if over is None else None
+        if over is not None:
+            sets.append(over)
         elif test is not None:
             tests.append(test)
         else:
@@ -199,7 +200,6 @@ def _of_range(scope: Scope, parameter: Parameter, value: Any) -> tuple[int, Lead
 # --- the others -----------------------------------------------------------------------------------------------------------
 
 _COLUMNS = ("_id", "_lastUpdated")
-_PROBED = frozenset(("token", "reference", "string", "date", "number", "quantity", "uri"))
 
 
 def _asked(scope: Scope, types: Sequence[str], term: Term) -> Fragment | None:
@@ -216,28 +216,44 @@ def _asked(scope: Scope, types: Sequence[str], term: Term) -> Fragment | None:
             between: LiteralString = " OR " if isinstance(term, Either) else AND
             return compose("(", join(between, known), ")") if len(known) == len(each) else None
         case _:
-            rows = _rows(scope, types, term)
-            if rows is None:
+            over = _over(scope, types, term)
+            if over is None:
                 return None
-            # OFFSET 0 keeps it what it is: a look for one resource, never a set that is joined.
-            return compose("EXISTS (SELECT FROM (", rows, ") x WHERE x.pk = d.pk OFFSET 0)")
+            # OFFSET 0 keeps it what it is: a look for one resource, never a set that is joined, or the range of a b-tree.
+            rows = compose("SELECT * FROM (", join(UNION, over.rows), ") x WHERE x.pk = d.pk OFFSET 0")
+            return compose("EXISTS (SELECT FROM (", rows, ") x WHERE ", over.test, ")")
 
 
-def _rows(scope: Scope, types: Sequence[str], term: Term) -> Fragment | None:
-    """`SELECT pk` of what a term finds, by indexes that begin with the key and pk; None where there are none."""
+def _over(scope: Scope, types: Sequence[str], term: Term) -> Over | None:
+    """What a term finds as rows that are looked up by key and pk, and the test for them; None where it has none."""
     match term:
-        case Clause(parameter=Parameter(type=kind, code=code), negated=False) if (
-            kind in _PROBED and code not in _COLUMNS
+        case Clause(parameter=Parameter(code=code), negated=False) if code in _COLUMNS:
+            return None
+        case Clause(parameter=Parameter(type="token"), modifier=modifier, negated=False) if modifier != "text":
+            found = set_of(scope, types, term)
+        case Clause(parameter=Parameter(type="token") as parameter, values=values, negated=False):
+            return _any_of([token.over_texts(parameter, value, scope.tenant) for value in values])
+        case Clause(parameter=Parameter(type="reference"), modifier=modifier, negated=False) if (
+            modifier != "identifier"
         ):
-            pass
+            found = set_of(scope, types, term)
         case Within():
-            pass
+            found = set_of(scope, types, term)
+        case Clause(parameter=Parameter(type="string") as parameter, modifier=modifier, values=values, negated=False):
+            return _any_of([string.over(parameter, modifier, value, scope.tenant) for value in values])
+        case Clause(parameter=Parameter(type="date" | "number" | "quantity" as kind) as parameter, negated=False):
+            return _any_of([_OVER[kind](parameter, value, scope.tenant) for value in term.values])
         case _:
             return None
-    found = set_of(scope, types, term)
-    if found is None or any("canonical" in one.text for one in found.branches):
+    return None if found is None else Over(found.branches or (NOTHING,), NO_TEST)
+
+
+def _any_of(values: Sequence[Over | None]) -> Over | None:
+    """The rows of one parameter, which are the same for all its values, with the tests of all of them."""
+    known = [one for one in values if one is not None]
+    if not known or len(known) < len(values):
         return None
-    return found.bag() if found.probe is None else found.probe()
+    return Over(known[0].rows, compose("(", join(" OR ", [one.test for one in known]), ")"))
 
 
 # --- the statement --------------------------------------------------------------------------------------------------------
@@ -253,7 +269,7 @@ class _Statement:
 
     __slots__ = ("bound", "limit", "order", "out", "sets", "tests")
 
-    def __init__(self, scope: Scope, query: Query, sets: Sequence[Fragment], tests: Sequence[Fragment]) -> None:
+    def __init__(self, scope: Scope, query: Query, sets: Sequence[Over], tests: Sequence[Fragment]) -> None:
         page = query.page
         backwards = page is not None and page.backwards
         self.sets = sets
@@ -281,12 +297,17 @@ class _Statement:
         rows = sql("lead d")
         for one in self.sets:
             # Each time `d`: what is looked up is what the SELECT before found.
-            rows = compose("(", one, ") d WHERE d.pk = ANY(ARRAY(SELECT d.pk FROM ", rows, "))")
+            held = compose("(", join(UNION, one.rows), ") d WHERE d.pk = ANY(ARRAY(SELECT d.pk FROM ", rows, "))")
+            # OFFSET 0, for without it the test may be looked up as a range of a b-tree, with as many rows as there are.
+            rows = held if one.test is NO_TEST else compose("(SELECT * FROM ", held, " OFFSET 0) d WHERE ", one.test)
         where: LiteralString = "" if self.sets else " WHERE true"
         return self.rows(rows, where, self.bound, repeats=repeats or bool(self.sets))
 
     def of_range(self, lead: Lead) -> Fragment:
-        """All rows of the range, where they are few, else those that are among the first of whole keys."""
+        """All rows of the range, where they are few, else those that are among the first of whole keys.
+
+        Beside others it would find out late, and each time for other values, that neither suffices.
+        """
         near = self.rows("near d WHERE", sql(_IS_SHORT, lead.few), self.bound, repeats=True)
         long = sql(_IS_LONG, lead.few)
         whole = self.first(lead.over)

@@ -51,9 +51,12 @@ def split_prefix(text: str, parameter: str) -> tuple[str, str]:
 
 # The range above a search value begins, for `ge`, where the value begins, and for `gt` where it ends; the specification's
 # tables leave this open, and other servers read them so. The second comparison of `eq` follows from the third (no range
-# is empty) and is there for the b-tree on low.
+# is empty) and is there for the b-tree on low; IS TRUE keeps the third from the b-tree on high, of which it would be half.
 _SPANS: Mapping[str, tuple[LiteralString, tuple[str, ...]]] = {
-    "eq": ("low >= %s::timestamptz AND low < %s::timestamptz AND high <= %s::timestamptz", ("low", "high", "high")),
+    "eq": (
+        "low >= %s::timestamptz AND low < %s::timestamptz AND (high <= %s::timestamptz) IS TRUE",
+        ("low", "high", "high"),
+    ),
     "ne": ("(low < %s::timestamptz OR high > %s::timestamptz)", ("low", "high")),
     "gt": ("high > %s::timestamptz", ("high",)),
     "lt": ("low < %s::timestamptz", ("low",)),

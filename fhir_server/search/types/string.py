@@ -18,11 +18,12 @@ from fhir_server.search.path import Node, Path
 from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import unescape
 from fhir_server.search.types.extractor import Extractor
-from fhir_server.search.types.selection import LONGEST_VALUE, check_modifier, keys, storable, union
+from fhir_server.search.types.selection import LONGEST_VALUE, Over, check_modifier, keys, storable, union
 from fhir_server.store.rows import Rows, String
 
 MODIFIERS = frozenset(("exact", "contains", "text"))
 SELECT: LiteralString = "SELECT pk FROM index_string WHERE key = %s"
+SELECT_ROWS: LiteralString = "SELECT pk, value, full_value, exact FROM index_string WHERE key = (SELECT %s::int8)"
 
 _NAME = ("text", "family", "given", "prefix", "suffix")
 _ADDRESS = ("text", "line", "city", "district", "state", "postalCode", "country")
@@ -187,6 +188,12 @@ def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: 
     found = _keys(parameter, modifier, tenant)
     test = _test(modifier, value)
     return union(sql(SELECT, one) + test for one in found)
+
+
+def over(parameter: Parameter, modifier: str | None, value: Value, tenant: int) -> Over:
+    """What `condition` finds, as rows of each path and the test for them."""
+    rows = tuple(sql(SELECT_ROWS, one) for one in _keys(parameter, modifier, tenant))
+    return Over(rows, sql("true") + _test(modifier, value))
 
 
 def walked(parameter: Parameter, modifier: str, value: Value, tenant: int) -> Fragment:

@@ -22,7 +22,7 @@ from fhir_server.search.types import string
 from fhir_server.search.types.context import Context, Direction, NotAtHand
 from fhir_server.search.types.escape import split, unescape
 from fhir_server.search.types.extractor import Extractor
-from fhir_server.search.types.selection import NOTHING, check_modifier, keys, union
+from fhir_server.search.types.selection import NOTHING, Over, check_modifier, keys, union
 from fhir_server.store.rows import Rows, String
 from profiles.definitions import r4
 
@@ -362,6 +362,12 @@ def condition(parameter: Parameter, modifier: str | None, value: Value, tenant: 
         test = string.starts(value.code)
         return union(sql(string.SELECT, one) + test for one in keys(parameter, tenant, "text"))
     return of_keys(sorted(wanted(parameter, modifier, value, tenant)))
+
+
+def over_texts(parameter: Parameter, value: Value, tenant: int) -> Over:
+    """What `condition` finds for :text, as rows of each path and the test for them."""
+    rows = tuple(sql(string.SELECT_ROWS, one) for one in keys(parameter, tenant, "text"))
+    return Over(rows, sql("true") + string.starts(value.code))
 
 
 def of_keys(found: list[int]) -> Fragment:
