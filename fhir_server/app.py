@@ -83,10 +83,10 @@ def create_app(settings: Settings | None = None, *, authority: Authority | None 
 def _secured(context: Context, authority: Authority | None, pages: FastAPI) -> AbstractAsyncContextManager[Context]:
     """The context of a server that asks for tokens, those of the authority where one is given; or of one that runs open."""
     if authority is not None:
-        return guarded(context, authority, pool_of(context.settings, size=1))
+        return guarded(context, authority, pool_of(context.settings, size=2))
     if context.settings.security == "open":
         return nullcontext(context)
-    return authorized(context, pool_of(context.settings, size=1), pages.include_router)
+    return authorized(context, pool_of(context.settings, size=2), pages.include_router)
 
 
 def pool_of(settings: Settings, size: int = 0) -> Pool:

@@ -19,9 +19,7 @@ from fhir_server.store.pool import Connection
 from fhir_server.store.resources import Version, contents
 
 
-async def seen(
-    context: Context, kind: str, resource_id: str, kept: Version | None, *, current: bool
-) -> Version | None:
+async def seen(context: Context, kind: str, resource_id: str, kept: Version | None, *, current: bool) -> Version | None:
     """The version, None where the caller may not see it: then it is as if there were none. `current`: it is the last one.
 
     Raises Refusal (403) where the caller may read nothing of the type.

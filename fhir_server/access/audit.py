@@ -19,8 +19,9 @@ MOST_AT_ONCE = 500
 MOST_PATIENTS = 2000
 """Most patients that one note names: those of the largest page, with what it includes."""
 LONGEST = 8192
-PAUSE = 0.002
-"""Seconds in which notes gather while there are many: one statement for ten costs little more than for one."""
+_PATIENTS = 2000
+"""Most patients that one note names: those of the largest page, with what it includes."""
+LONGEST = 8192
 _PATIENT = re.compile(rb'(Patient/[A-Za-z0-9\-.]{1,64})"')
 
 
@@ -83,7 +84,8 @@ class Ledger:
     def __init__(self, pool: Pool, tenant: int) -> None:
         self._pool = pool
         self._tenant = tenant
-        self._append: Gather[Note, None] = Gather(self._appended, most=MOST_AT_ONCE, pause=PAUSE)
+        self.kept = 0  # notes so far
+        self._append: Gather[Note, None] = Gather(self._appended, most=MOST_AT_ONCE, lanes=2)
 
     async def keep(self, note: Note) -> None:
         """Returns when the note is on disk. Raises Refusal (503) where it cannot be kept: then nothing is answered."""
@@ -96,6 +98,7 @@ class Ledger:
     async def _appended(self, notes: list[Note]) -> list[None]:
         async with self._pool.connection() as conn:
             await append(conn, self._tenant, notes)
+        self.kept += len(notes)
         return [None] * len(notes)
 
 

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -26,7 +26,8 @@ from fhir_server.store.resources import Types
 
 BATCH = 100
 PAUSE = 0.5  # seconds between two looks
-SHARE = 0.1  # of the time, at most, that sealing takes while there is much to seal
+SHARE = 0.3  # of the time, at most, that sealing takes while there is much to seal
+BUSY_SHARE = 0.03  # and while more comes in than that: then answering goes first
 
 log = logging.getLogger("mediconnect")
 
@@ -45,17 +46,19 @@ class Sealer:
     shapes: KnownShapes
     base: str
     apart: int = 100
+    kept: Callable[[], int] = lambda: 0  # how many notes this process has made so far
 
     async def keep(self) -> None:
         """Seals what comes until it is cancelled; a failure is logged and tried again."""
         while True:
-            begun, more = time.monotonic(), False
+            begun, more, kept = time.monotonic(), False, self.kept()
             try:
                 more = await self.seal()
             except Exception as error:  # noqa: BLE001 - logged and tried again: the trail must not end with one failure
                 log.warning("the audit trail could not be sealed yet: %s", type(error).__name__)
             spent = time.monotonic() - begun
-            await asyncio.sleep(spent / SHARE if more else PAUSE)
+            share = BUSY_SHARE if self.kept() - kept > BATCH // 10 else SHARE
+            await asyncio.sleep(spent / share if more else PAUSE)
 
     async def catch_up(self, most: int = 20) -> None:
         """Seals what is noted now, so that a search for AuditEvents finds it; no more than a bounded number of times."""

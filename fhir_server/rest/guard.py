@@ -50,12 +50,14 @@ async def guarded(context: Context, authority: Authority, pool: Pool) -> AsyncIt
             yield context
         return
     await pool.open()
+    ledger = Ledger(pool, context.tenant)
     sealer = Sealer(
-        context.pool, context.tenant, context.parameters, context.types, context.shapes, context.base, settings.audit_patients
+        context.pool, context.tenant, context.parameters, context.types, context.shapes, context.base, settings.audit_patients,
+        kept=lambda: ledger.kept,
     )  # fmt: skip
     try:
         async with _kept(exchanging, sealer.keep()):
-            yield replace(context, ledger=Ledger(pool, context.tenant), sealer=sealer)
+            yield replace(context, ledger=ledger, sealer=sealer)
     finally:
         await pool.close()
 

@@ -2,7 +2,7 @@
 
 A statement for ten costs little more than one for one: a round trip, a plan, and for writes a commit
 (https://www.postgresql.org/docs/current/runtime-config-wal.html#GUC-COMMIT-DELAY tells of the same idea inside PostgreSQL).
-Nobody waits for others to come: a request that finds a lane free is served at once.
+Nobody waits for others to come: a request that finds nothing under way is served at once.
 """
 
 import asyncio
@@ -11,13 +11,14 @@ from typing import Generic, TypeVar
 
 W = TypeVar("W")
 R = TypeVar("R")
+# So many who wait make another statement worth its cost while one is under way; fewer are served sooner by the next.
+CROWD = 8
 
 
 class Gather(Generic[W, R]):
-    """Serves what is wanted in batches of at most `most`, `lanes` of them at a time.
+    """Serves what is wanted in batches of at most `most`, up to `lanes` of them at a time where many wait.
 
     `serve` answers a batch in its order, an exception for whoever is refused; where it raises, all of the batch are.
-    `pause`: seconds in which the next batch gathers where more than one came.
     """
 
     def __init__(
@@ -26,12 +27,11 @@ class Gather(Generic[W, R]):
         *,
         most: int,
         lanes: int = 1,
-        pause: float = 0.0,
     ) -> None:
         self._serve = serve
         self._most = most
-        self._free = lanes
-        self._pause = pause
+        self._most_lanes = lanes
+        self._open = 0
         self._waiting: list[tuple[W, asyncio.Future[R]]] = []
         self._lanes: set[asyncio.Task[None]] = set()
 
@@ -39,8 +39,8 @@ class Gather(Generic[W, R]):
         """The answer to one; what is wanted is done also where whoever asked has gone."""
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((wanted, answer))
-        if self._free:
-            self._free -= 1
+        if not self._open or (self._open < self._most_lanes and len(self._waiting) >= CROWD):
+            self._open += 1
             lane = asyncio.create_task(self._lane())
             self._lanes.add(lane)  # the loop itself holds its tasks weakly
             lane.add_done_callback(self._lanes.discard)
@@ -51,10 +51,8 @@ class Gather(Generic[W, R]):
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 await self._answer(batch)
-                if self._pause and len(batch) > 1:
-                    await asyncio.sleep(self._pause)
         finally:
-            self._free += 1
+            self._open -= 1  # here and not when the task is done: who came in between would wait for nobody
 
     async def _answer(self, batch: list[tuple[W, asyncio.Future[R]]]) -> None:
         try:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from fhir_server.store.gather import Gather
+from fhir_server.store.gather import CROWD, Gather
 
 Serve = Callable[[list[int]], Awaitable[Sequence[int | BaseException]]]
 
@@ -53,8 +53,37 @@ def test_what_comes_while_a_batch_is_under_way_goes_with_the_next():
 @pytest.mark.parametrize("lanes", [1, 2, 3])
 def test_there_are_never_more_batches_under_way_than_lanes(lanes: int):
     served = Served()
-    asyncio.run(asked(Gather(served, most=2, lanes=lanes), range(20)))
+    asyncio.run(asked(Gather(served, most=2, lanes=lanes), range(40)))
     assert served.most_running == lanes
+
+
+def test_a_second_lane_is_for_a_crowd():
+    served = Served()
+
+    async def story() -> None:
+        gather: Gather[int, int] = Gather(served, most=100, lanes=2)
+        first = asyncio.create_task(gather(0))
+        await asyncio.sleep(0.001)
+        await asyncio.gather(first, *(gather(n) for n in range(1, CROWD)))
+        first = asyncio.create_task(gather(0))
+        await asyncio.sleep(0.001)
+        await asyncio.gather(first, *(gather(n) for n in range(1, CROWD + 1)))
+
+    asyncio.run(story())
+    assert [len(batch) for batch in served.batches] == [1, CROWD - 1, 1, CROWD]
+    assert served.most_running == 2
+
+
+def test_who_comes_as_the_last_leave_is_served():
+    async def serve(wanted: list[int]) -> list[int]:
+        return wanted
+
+    async def story() -> None:
+        gather: Gather[int, int] = Gather(serve, most=1)
+        for n in range(50):
+            assert await asyncio.wait_for(gather(n), 1) == n
+
+    asyncio.run(story())
 
 
 def test_who_is_refused_is_refused_alone():
