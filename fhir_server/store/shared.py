@@ -18,6 +18,7 @@ from fhir_server.store.rows import RecentRows
 Target = tuple[int, str]  # type code and id
 MOST_READ = 64
 MOST_WRITTEN = 32
+LARGE = 1 << 20  # bytes
 # Two, so that one is under way while the database makes the other durable.
 LANES = 2
 
@@ -55,7 +56,7 @@ class Shared:
     async def _write(self, asked: list[Asked]) -> Sequence[psycopg.Error | None]:
         """All in one statement. Where that fails one by one: who lost a race or sent what cannot be stored fails alone."""
         # In order, so that two processes which write the same resources queue instead of waiting for each other.
-        first = {(one.write.type, one.write.id): one for one in reversed(asked) if self._is_current(one)}
+        first = {(one.write.type, one.write.id): one for one in reversed(asked) if self._may_share(one)}
         together = [one for _, one in sorted(first.items(), key=lambda item: item[0])]
         async with self._pool.connection() as conn:
             failed = await self._tried(conn, together)
@@ -68,8 +69,9 @@ class Shared:
             outcome = {id(one): await self._tried(conn, [one]) for one in alone}
         return [outcome.get(id(one)) for one in asked]
 
-    def _is_current(self, one: Asked) -> bool:
-        return one.generation == self._shapes.generation
+    def _may_share(self, one: Asked) -> bool:
+        """Not what is so large that others would wait for it, nor what was made by search parameters of before."""
+        return one.generation == self._shapes.generation and len(one.write.content or b"") <= LARGE
 
     async def _tried(self, conn: Connection, asked: Sequence[Asked]) -> psycopg.Error | None:
         if not asked:
