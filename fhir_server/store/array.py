@@ -94,7 +94,7 @@ def text(values: Sequence[str | None]) -> str:
         return plain(["NULL"] * missing)
     if missing:
         values = [_NULL if one is None else one for one in values]
-    joined = _SEPARATOR.join(values)  # type: ignore[arg-type] # no None is left
+    joined = _SEPARATOR.join(values)  # type: ignore[arg-type]  # no None is left
     if joined.count(_SEPARATOR) != len(values) - 1 or (missing and values.count(_NULL) != missing):
         raise psycopg.DataError("PostgreSQL keeps neither NUL nor half of a surrogate pair")
     if "\\" in joined:
