@@ -19,7 +19,7 @@ from fhir_server.outcome import Refusal, refuse
 from fhir_server.store.pool import Pool
 
 SECONDS = 1.0
-"""Between two exchanges of counts: so long one process may not know what another has counted."""
+"""Between two exchanges of counts: twice so long one process may not know what another has counted."""
 PRESENT = 30
 """Turns after which a process says again that it is there; for twice the time the others believe it."""
 OVERLAP = 5.0

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from fhir_server.store.changes import WRITE, KnownShapes, Write, parameters
+from fhir_server.store.changes import BRIEFLY, WRITE, KnownShapes, Write, parameters
 from fhir_server.store.pool import Connection
 
 APPEND = """
@@ -103,13 +103,14 @@ async def append(conn: Connection, tenant: int, notes: Sequence[Note]) -> None:
 
 async def write_noted(
     conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes, notes: Sequence[Note],
-    generation: int | None = None,
+    generation: int | None = None, *, brief: bool = False,
 ) -> None:  # fmt: skip
     """As store.changes.write, with the notes of it in the same statement: both are kept, or neither."""
     unknown = shapes.unknown(writes)
     made_by = shapes.generation if generation is None else generation
     values = [*parameters(tenant, writes, unknown, made_by), _encoded(notes)]
-    await shapes.watch(conn.execute(WRITE_NOTED, values, prepare=True))
+    statement = WRITE_NOTED + BRIEFLY if brief else WRITE_NOTED
+    await shapes.watch(conn.execute(statement, values, prepare=True))
     if conn.info.transaction_status == 0:
         shapes.ids.update(unknown)
 

@@ -82,20 +82,26 @@ def _statement(function: str, casts: str) -> bytes:
 
 
 WRITE = _statement("write_versions", CASTS + INDEX_CASTS)
+# What many share must not wait long for what one of them is after. The setting is of the transaction, made before the call.
+BRIEFLY = b" FROM (SELECT set_config('lock_timeout', '100ms', true) OFFSET 0) AS brief"
 WRITE_INDEX = _statement("write_index", "int int8[] " + INDEX_CASTS)
 
 
 async def write(
-    conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes, generation: int | None = None
-) -> None:
+    conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes, generation: int | None = None,
+    *, brief: bool = False,
+) -> None:  # fmt: skip
     """Writes the versions in one statement; `generation` is what their rows were made by, where that is not the latest.
+
+    `brief`: it raises psycopg.errors.LockNotAvailable where another transaction holds one of the resources for long.
 
     Raises psycopg.errors.UniqueViolation where a new id was taken meanwhile, SQLSTATE MC001 where a version was written
     meanwhile, and MC002 where the search parameters have changed; nothing is written then. Outside a transaction it is durable when it returns.
     """
     unknown = shapes.unknown(writes)
     made_by = shapes.generation if generation is None else generation
-    await shapes.watch(conn.execute(WRITE, parameters(tenant, writes, unknown, made_by), prepare=True))
+    statement = WRITE + BRIEFLY if brief else WRITE
+    await shapes.watch(conn.execute(statement, parameters(tenant, writes, unknown, made_by), prepare=True))
     if conn.info.transaction_status == 0:  # IDLE: committed, so the shapes are there for everybody
         shapes.ids.update(unknown)
 

@@ -6,53 +6,66 @@ Nobody waits for others to come: a request that finds nothing under way is serve
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 W = TypeVar("W")
 R = TypeVar("R")
 # So many who wait make another statement worth its cost while one is under way; fewer are served sooner by the next.
 CROWD = 8
+# Seconds after which what is under way is held up, by a lock perhaps, and holds up nobody else.
+LATE = 0.1
 
 
 class Gather(Generic[W, R]):
     """Serves what is wanted in batches of at most `most`, up to `lanes` of them at a time where many wait.
 
-    `serve` answers a batch in its order, an exception for whoever is refused; where it raises, all of the batch are.
+    A batch that is late counts no more: what waits, or comes, has another lane. `serve` answers a batch in its order: an
+    exception for whoever is refused, a task for whoever is answered later; where it raises, all of the batch are refused.
     """
 
     def __init__(
         self,
-        serve: Callable[[list[W]], Awaitable[Sequence[R | BaseException]]],
+        serve: Callable[[list[W]], Awaitable[Sequence[R | BaseException | asyncio.Task[R]]]],
         *,
         most: int,
         lanes: int = 1,
     ) -> None:
         self._serve = serve
         self._most = most
-        self._most_lanes = lanes
-        self._open = 0
+        self._lanes = lanes
+        self._open: set[object] = set()
         self._waiting: list[tuple[W, asyncio.Future[R]]] = []
-        self._lanes: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, wanted: W) -> R:
         """The answer to one; what is wanted is done also where whoever asked has gone."""
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((wanted, answer))
-        if not self._open or (self._open < self._most_lanes and len(self._waiting) >= CROWD):
-            self._open += 1
-            lane = asyncio.create_task(self._lane())
-            self._lanes.add(lane)  # the loop itself holds its tasks weakly
-            lane.add_done_callback(self._lanes.discard)
+        if not self._open or (len(self._open) < self._lanes and len(self._waiting) >= CROWD):
+            self._start()
         return await answer
 
-    async def _lane(self) -> None:
+    def _start(self) -> None:
+        lane = object()
+        self._open.add(lane)
+        self._keep(asyncio.create_task(self._run(lane)))
+
+    async def _run(self, lane: object) -> None:
         try:
-            while self._waiting:
+            while self._waiting and lane in self._open:
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                late = asyncio.get_running_loop().call_later(LATE, self._leave, lane)
                 await self._answer(batch)
+                late.cancel()
         finally:
-            self._open -= 1  # here and not when the task is done: who came in between would wait for nobody
+            self._open.discard(lane)  # here and not when the task is done: who came in between would wait for nobody
+
+    def _leave(self, lane: object) -> None:
+        self._open.discard(lane)
+        if self._waiting:
+            self._start()
 
     async def _answer(self, batch: list[tuple[W, asyncio.Future[R]]]) -> None:
         try:
@@ -60,9 +73,28 @@ class Gather(Generic[W, R]):
         except Exception as error:  # noqa: BLE001 - handed to everyone who waits
             answers = [error] * len(batch)
         for (_, waiting), answer in zip(batch, answers, strict=True):
-            if waiting.done():
-                continue
-            if isinstance(answer, BaseException):
-                waiting.set_exception(answer)
+            if isinstance(answer, asyncio.Task):
+                self._keep(answer)
+                answer.add_done_callback(functools.partial(_follow, waiting))
             else:
-                waiting.set_result(answer)
+                _settle(waiting, answer)
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)  # the loop itself holds its tasks weakly
+        task.add_done_callback(self._tasks.discard)
+
+
+def _settle(waiting: asyncio.Future[R], answer: R | BaseException) -> None:
+    if waiting.done():
+        return
+    if isinstance(answer, BaseException):
+        waiting.set_exception(answer)
+    else:
+        waiting.set_result(answer)
+
+
+def _follow(waiting: asyncio.Future[R], task: asyncio.Task[R]) -> None:
+    if task.cancelled():
+        waiting.cancel()
+    else:
+        _settle(waiting, task.exception() or task.result())

@@ -3,6 +3,7 @@
 https://hl7.org/fhir/R4/http.html#read, #create and #update
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -53,36 +54,43 @@ class Shared:
             found = await current(conn, self._tenant, list(dict.fromkeys(targets)), lock=False)
         return [found.get(target) for target in targets]
 
-    async def _write(self, asked: list[Asked]) -> Sequence[psycopg.Error | None]:
+    async def _write(self, asked: list[Asked]) -> Sequence[asyncio.Task[None] | None]:
         """All in one statement. Where that fails one by one: who lost a race or sent what cannot be stored fails alone."""
         # In order, so that two processes which write the same resources queue instead of waiting for each other.
         first = {(one.write.type, one.write.id): one for one in reversed(asked) if self._may_share(one)}
         together = [one for _, one in sorted(first.items(), key=lambda item: item[0])]
+        failed = await self._together(together) if together else None
+        if failed is not None and len(asked) == 1 and not isinstance(failed, psycopg.errors.LockNotAvailable):
+            raise failed
+        done = {id(one) for one in together} if failed is None else set()
+        return [None if id(one) in done else asyncio.create_task(self._alone(one)) for one in asked]
+
+    async def _together(self, asked: Sequence[Asked]) -> psycopg.Error | None:
         async with self._pool.connection() as conn:
-            failed = await self._tried(conn, together)
-            if failed is None:
-                alone = [one for one in asked if first.get((one.write.type, one.write.id)) is not one]
-            elif conn.closed or len(asked) == 1:
-                raise failed  # nobody knows what became of them
-            else:
-                alone = asked
-            outcome = {id(one): await self._tried(conn, [one]) for one in alone}
-        return [outcome.get(id(one)) for one in asked]
+            failed = await self._tried(conn, asked, brief=True)
+        if failed is not None and conn.closed:
+            raise failed  # nobody knows what became of them
+        return failed
 
     def _may_share(self, one: Asked) -> bool:
         """Not what is so large that others would wait for it, nor what was made by search parameters of before."""
         return one.generation == self._shapes.generation and len(one.write.content or b"") <= LARGE
 
-    async def _tried(self, conn: Connection, asked: Sequence[Asked]) -> psycopg.Error | None:
-        if not asked:
-            return None
-        writes = [one.write for one in asked]
+    async def _alone(self, one: Asked) -> None:
+        """On a connection of its own, on which it may wait for whoever holds the resource."""
+        async with self._pool.connection() as conn:
+            failed = await self._tried(conn, [one], brief=False)
+        if failed is not None:
+            raise failed
+
+    async def _tried(self, conn: Connection, asked: Sequence[Asked], *, brief: bool) -> psycopg.Error | None:
+        writes, generation = [one.write for one in asked], asked[0].generation
         notes = _notes(asked)
         try:
             if notes:
-                await write_noted(conn, self._tenant, writes, self._shapes, notes, asked[0].generation)
+                await write_noted(conn, self._tenant, writes, self._shapes, notes, generation, brief=brief)
             else:
-                await write(conn, self._tenant, writes, self._shapes, asked[0].generation)
+                await write(conn, self._tenant, writes, self._shapes, generation, brief=brief)
         except psycopg.Error as error:
             return error
         for one in asked:

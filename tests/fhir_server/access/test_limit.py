@@ -42,12 +42,12 @@ def test_two_servers_on_one_database_hold_a_client_to_one_limit(database_url):
         one.client("system/*.rs", client="eager") as first,
         other.client("system/*.rs", client="eager") as second,
     ):
-        time.sleep(1.5 * SECONDS)  # they have heard of each other
+        time.sleep(2.5 * SECONDS)  # they have heard of each other
         assert [first.get("/Patient").status_code for _ in range(30)] == [200] * 30
-        time.sleep(1.5 * SECONDS)
+        time.sleep(2.5 * SECONDS)
         told = Counter(second.get("/Patient").status_code for _ in range(30))
         assert told == {200: 10, 429: 20}
-        time.sleep(1.5 * SECONDS)
+        time.sleep(2.5 * SECONDS)
         assert first.get("/Patient").status_code == 429
         with other.client("system/*.rs", client="patient-one") as calm:
             assert calm.get("/Patient").status_code == 200
@@ -97,11 +97,11 @@ def test_worker_processes_hold_an_address_to_one_limit(database_url, data_dir):
         return found
 
     with processes(database_url, str(data_dir)) as server:
-        time.sleep(1.5 * SECONDS)
+        time.sleep(2.5 * SECONDS)
         first = asyncio.run(told(server.base, 30))
-        time.sleep(1.5 * SECONDS)
+        time.sleep(2.5 * SECONDS)
         second = asyncio.run(told(server.base, 40))
-        time.sleep(1.5 * SECONDS)
+        time.sleep(2.5 * SECONDS)
         third = asyncio.run(told(server.base, 20))
     assert first == {401: 30}
     assert second[401] <= 20, "each process knows what both had counted, and not what the other counts meanwhile"

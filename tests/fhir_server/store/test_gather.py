@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from fhir_server.store.gather import CROWD, Gather
+from fhir_server.store.gather import CROWD, LATE, Gather
 
 Serve = Callable[[list[int]], Awaitable[Sequence[int | BaseException]]]
 
@@ -74,6 +74,27 @@ def test_a_second_lane_is_for_a_crowd():
     assert served.most_running == 2
 
 
+def test_what_is_late_holds_up_nobody_who_comes_after_it():
+    ended = asyncio.Event()
+
+    async def serve(wanted: list[int]) -> list[int]:
+        if 0 in wanted:
+            await ended.wait()
+        return wanted
+
+    async def story() -> None:
+        gather: Gather[int, int] = Gather(serve, most=10)
+        stuck = asyncio.create_task(gather(0))
+        await asyncio.sleep(0.01)
+        assert await asyncio.wait_for(gather(1), 20 * LATE) == 1
+        assert await asyncio.wait_for(gather(2), 20 * LATE) == 2
+        ended.set()
+        assert await stuck == 0
+        assert await gather(3) == 3
+
+    asyncio.run(story())
+
+
 def test_who_comes_as_the_last_leave_is_served():
     async def serve(wanted: list[int]) -> list[int]:
         return wanted
@@ -93,6 +114,28 @@ def test_who_is_refused_is_refused_alone():
     answers = asyncio.run(asked(Gather(serve, most=10), range(4)))
     assert [type(one) for one in answers] == [int, ValueError, int, ValueError]
     assert [str(one) for one in answers] == ["0", "1", "2", "3"]
+
+
+def test_who_is_answered_later_holds_up_nobody():
+    async def later(n: int) -> int:
+        await asyncio.sleep(0.05)
+        if n == 3:
+            raise ValueError("three")
+        return 10 * n
+
+    async def serve(wanted: list[int]) -> list[int | asyncio.Task[int]]:
+        return [asyncio.create_task(later(n)) if n % 2 else n for n in wanted]
+
+    async def story() -> None:
+        gather: Gather[int, int] = Gather(serve, most=10)
+        asking = [asyncio.create_task(gather(n)) for n in range(4)]
+        await asyncio.sleep(0.01)
+        assert [one.done() for one in asking] == [True, False, True, False]
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        assert answers[:3] == [0, 10, 2]
+        assert isinstance(answers[3], ValueError)
+
+    asyncio.run(story())
 
 
 def test_a_batch_that_fails_fails_for_all_of_it_and_for_nobody_else():

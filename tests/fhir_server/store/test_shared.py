@@ -121,6 +121,21 @@ def test_what_was_just_written_is_followed_without_reading_it_through(database_u
     run(database_url, story)
 
 
+def test_who_waits_for_a_lock_waits_alone(database_url: str):
+    async def story(context: Context) -> None:
+        await change(context, patient("held"))
+        async with context.connection() as holder, holder.transaction():
+            await holder.execute("SELECT pk FROM resource WHERE id = 'held' FOR UPDATE")
+            waiting = asyncio.create_task(change(context, patient("held", "Waited")))
+            await asyncio.gather(*(change(context, patient(f"free{n}")) for n in range(5)))
+            assert await named(context, "Quill") == ["free0", "free1", "free2", "free3", "free4", "held"]
+            assert not waiting.done()
+        assert (await waiting).version == 2
+        assert await named(context, "Waited") == ["held"]
+
+    run(database_url, story)
+
+
 def test_reads_of_many_requests_each_find_their_own(database_url: str):
     async def story(context: Context) -> None:
         await asyncio.gather(*(change(context, patient(f"p{n}", f"Name{n}")) for n in range(10)))
