@@ -1,12 +1,10 @@
 """Jobs that make index rows go on where they were broken off: https://hl7.org/fhir/R4/searchparameter.html."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from fhir_server.app import context_of, pool_of
 from fhir_server.context import Context
 from fhir_server.interactions.change import Change
 from fhir_server.interactions.conditional import find
@@ -14,30 +12,13 @@ from fhir_server.interactions.write import change
 from fhir_server.outcome import Refusal
 from fhir_server.search.registration import refresh
 from fhir_server.search.reindex import Reindex
-from fhir_server.settings import Settings
+from tests.fhir_server.working import run
 
 NICKNAME = {
     "resourceType": "SearchParameter", "id": "nickname", "url": "http://hospital.example/SearchParameter/nickname",
     "name": "nickname", "status": "active", "description": "a nickname", "code": "nickname", "base": ["Patient"],
     "type": "string", "expression": "Patient.name.text",
 }  # fmt: skip
-
-Story = Callable[[Context], Awaitable[None]]
-
-
-def run(url: str, story: Story) -> None:
-    """The story with the context of a server of its own, without its background work."""
-
-    async def told() -> None:
-        settings = Settings(database_url=url)
-        pool = pool_of(settings)
-        await pool.open()
-        try:
-            await story(await context_of(settings, pool))
-        finally:
-            await pool.close()
-
-    asyncio.run(told())
 
 
 async def put(context: Context, resource: dict[str, Any]) -> None:

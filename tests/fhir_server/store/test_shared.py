@@ -1,39 +1,20 @@
 """Single changes that share a statement: https://hl7.org/fhir/R4/http.html#concurrency."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import psycopg
 
-from fhir_server.app import context_of, pool_of
 from fhir_server.context import Context
 from fhir_server.interactions.change import Change
 from fhir_server.interactions.conditional import find
 from fhir_server.interactions.write import change
 from fhir_server.search.index import extract, shape_of
 from fhir_server.search.key import reference_key
-from fhir_server.settings import Settings
 from fhir_server.store.changes import Write
 from fhir_server.store.rows import RecentRows, Rows
 from fhir_server.store.shared import Asked, Shared
-
-Story = Callable[[Context], Awaitable[None]]
-
-
-def run(url: str, story: Story) -> None:
-    """The story with the context of a server of its own, without its background work."""
-
-    async def told() -> None:
-        settings = Settings(database_url=url)
-        pool = pool_of(settings)
-        await pool.open()
-        try:
-            await story(await context_of(settings, pool))
-        finally:
-            await pool.close()
-
-    asyncio.run(told())
+from tests.fhir_server.working import run
 
 
 def patient(name: str, family: str = "Quill") -> Change:
