@@ -18,7 +18,6 @@ from fhir_server.interactions.write import create
 from fhir_server.json import parse_json
 from fhir_server.outcome import Refusal
 from fhir_server.search.parse import parse
-from fhir_server.store.resources import read
 from smart_auth.access_token import AccessToken
 from smart_auth.people import EncounterChoice, PatientChoice
 from smart_auth.scope import parse_scopes
@@ -84,8 +83,7 @@ class StoredPeople:
         kind, _, id_ = reference.partition("/")
         if kind not in self.context.types.code or not id_:
             return None
-        async with self.context.connection() as conn:
-            kept = await read(conn, self.context.tenant, self.context.types.code[kind], id_)
+        kept = await self.context.read(self.context.types.code[kind], id_)
         return parse_json(kept.content) if kept is not None and kept.content is not None else None
 
     async def _patients(

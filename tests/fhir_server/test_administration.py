@@ -3,31 +3,12 @@
 import json
 from pathlib import Path
 
-import pytest
-from typer.testing import CliRunner
-
-from fhir_server.cli import app
-from tests.smart_auth.persons import cheap_passwords
-
 METADATA = {
     "client_name": "Growth Chart",
     "redirect_uris": ["https://growth.example/back"],
     "token_endpoint_auth_method": "client_secret_basic",
     "scope": "launch/patient openid patient/*.rs",
 }
-
-
-@pytest.fixture
-def run(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("MEDICONNECT_DATABASE_URL", database_url)
-    monkeypatch.setenv("MEDICONNECT_DATA_DIR", str(tmp_path))
-    cheap_passwords(monkeypatch)
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        done = CliRunner().invoke(app, arguments)
-        return done.exit_code, done.stdout, done.stderr
-
-    return command
 
 
 def test_an_app_is_registered_listed_closed_and_approved(run, tmp_path: Path):

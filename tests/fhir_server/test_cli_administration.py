@@ -14,22 +14,9 @@ from fhir_server.smart import configuration_of, database_of, key_of
 from fhir_server.terminal import operator
 from smart_auth.server import signing_keys, verifier_of
 from tests.smart_auth.bureau import RSA, bureau, public_set
-from tests.smart_auth.persons import anna, cheap_passwords
+from tests.smart_auth.persons import anna
 
 OFFLINE = "offline_access patient/*.rs"
-
-
-@pytest.fixture
-def run(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("MEDICONNECT_DATABASE_URL", database_url)
-    monkeypatch.setenv("MEDICONNECT_DATA_DIR", str(tmp_path))
-    cheap_passwords(monkeypatch)
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        done = CliRunner().invoke(app, arguments)
-        return done.exit_code, done.stdout, done.stderr
-
-    return command
 
 
 @pytest.fixture
