@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 
 import uvloop
 
@@ -22,9 +23,9 @@ from bench.client import Connection, Target, request_bytes
 from bench.measurement import Cpu
 from bench.server import Server, data_directory, environment, start
 
-CLIENTS = 16
-ROUNDS = 5
-SECONDS = 3.0
+CLIENTS = (16, 64)
+ROUNDS = 10
+SECONDS = 1.5
 LEAST = 0.75  # of the open server's reads in a second
 BEARER = "practitioner@mediconnect.example"
 BEGIN, END = "<!-- security: begin -->", "<!-- security: end -->"
@@ -40,9 +41,9 @@ class Side:
     rates: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
 
-    async def round(self, seconds: float) -> None:
-        """One stretch with all clients."""
-        connections = [Connection(self.server.target) for _ in range(CLIENTS)]
+    async def round(self, clients: int, seconds: float) -> None:
+        """One stretch with so many clients."""
+        connections = [Connection(self.server.target) for _ in range(clients)]
         before, begun = self.server.meter.cpu(), time.perf_counter()
         reads = sum(await asyncio.gather(*(self._read(one, n, begun + seconds) for n, one in enumerate(connections))))
         took = time.perf_counter() - begun
@@ -89,42 +90,69 @@ def _token(folder: Path, port: int, settings: dict[str, str]) -> str:
     return done.stdout.strip()
 
 
-async def measured(rounds: int, seconds: float) -> list[Side]:
-    """Both servers, in turn."""
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured with a number of clients, of the open server and of the other: medians, for machines are uneven."""
+
+    clients: int
+    rates: tuple[float, float]
+    cpu: tuple[float, float]
+    share: float  # of the open server's rate, round by round
+
+    def row(self) -> str:
+        """A row of the table."""
+        rates, cpu = self.rates, self.cpu
+        return (
+            f"| {self.clients} | {rates[0]:,.0f} | {rates[1]:,.0f} | {cpu[0]:.2f} | {cpu[1]:.2f} | {self.share:.0%} |"
+        )
+
+
+async def measured(rounds: int, seconds: float) -> list[Figures]:
+    """Both servers, in turn, with each number of clients."""
     with ExitStack() as stack:
         folders = [stack.enter_context(data_directory()) for _ in range(2)]
-        sides = [
+        sides = (
             await side("open", folders[0], stack, {"SECURITY": "open"}, bearer=False),
             await side("smart, audit on", folders[1], stack, {"SECURITY": "smart", "RATE_LIMIT": ""}, bearer=True),
-        ]
-        for _ in range(rounds):
-            for one in sides:
-                await one.round(seconds)
-        return sides
+        )
+        return [await figures(sides, clients, rounds, seconds) for clients in CLIENTS]
 
 
-def table(sides: Sequence[Side]) -> str:
-    """The sides as Markdown; the best of the rounds counts, which other work on the machine disturbed the least."""
-    lines = ["| | reads/s | CPU ms a read | of the open server's rate |", "|---|--:|--:|--:|"]
-    best = max(sides[0].rates)
+async def figures(sides: tuple[Side, Side], clients: int, rounds: int, seconds: float) -> Figures:
+    """The medians of some rounds, the first of which warms up and does not count."""
     for one in sides:
-        rate = max(one.rates)
-        lines.append(f"| {one.name} | {rate:,.0f} | {min(one.cpu):.2f} | {rate / best:.0%} |")
-    return "\n".join(lines)
+        await one.round(clients, seconds)
+        one.rates.clear()
+        one.cpu.clear()
+    for _ in range(rounds):
+        for one in sides:
+            await one.round(clients, seconds)
+    plain, smart = sides
+    share = median(theirs / ours for ours, theirs in zip(plain.rates, smart.rates, strict=True))
+    return Figures(clients, (median(plain.rates), median(smart.rates)), (median(plain.cpu), median(smart.cpu)), share)
+
+
+def table(found: Sequence[Figures]) -> str:
+    """The figures as Markdown."""
+    head = "| clients | open: reads/s | smart, audit on: reads/s | open: CPU ms a read | smart: CPU ms a read | share |"
+    return "\n".join([head, "|--:|--:|--:|--:|--:|--:|", *(one.row() for one in found)])
 
 
 def main(arguments: Sequence[str] = (), rounds: int = ROUNDS, seconds: float = SECONDS) -> int:
-    """Measures and prints, with `--record` into docs/performance.md, too; 1 where the secured server is too slow."""
-    sides = uvloop.run(measured(rounds, seconds))
-    print(table(sides))
+    """Measures and prints, with `--record` into docs/performance.md, too; 1 where the secured server is too slow.
+
+    That is for the most clients: with fewer it is not the work that counts, but that a note has to be on the disk first.
+    """
+    found = uvloop.run(measured(rounds, seconds))
+    print(table(found))
     if "--record" in arguments:
         on = report.machine()
         said = (
-            f"Measured {datetime.now(UTC):%Y-%m-%d}, {CLIENTS} clients, best of {rounds} rounds of {seconds:g} s on"
+            f"Measured {datetime.now(UTC):%Y-%m-%d}, medians of {rounds} rounds of {seconds:g} s in turn, on"
             f" {on['cores']} cores ({on['processor']})."
         )
-        report.between(report.PAGE, BEGIN, END, f"{said}\n\n{table(sides)}")
-    return 0 if max(sides[1].rates) >= LEAST * max(sides[0].rates) else 1
+        report.between(report.PAGE, BEGIN, END, f"{said}\n\n{table(found)}")
+    return 0 if found[-1].share >= LEAST else 1
 
 
 if __name__ == "__main__":

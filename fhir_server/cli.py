@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from fhir_server.search.reindex import Reindex
-    from fhir_server.store.pool import Connection
+    from fhir_server.store.connection import Connection
 
 T = TypeVar("T")
 

@@ -20,7 +20,8 @@ from fhir_server.search.execute import Search
 from fhir_server.search.parameter import Parameters
 from fhir_server.settings import Settings
 from fhir_server.store.changes import KnownShapes, Write, write
-from fhir_server.store.pool import Connection, Pool
+from fhir_server.store.connection import Connection
+from fhir_server.store.pool import Pool
 from fhir_server.store.resources import Types, Version, read
 from fhir_server.store.shared import Shared
 from profiles.definitions import Definitions
@@ -42,7 +43,7 @@ class Writer(Protocol):
     ) -> Awaitable[None]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Context:
     """One server, as seen by one tenant and one caller; `pinned` is the connection of a transaction under way, if any."""
 
@@ -60,13 +61,13 @@ class Context:
     base: str
     pinned: Connection | None = None
     write: Writer = write
-    caller: Caller = ANYBODY
     smart: Mapping[str, Any] | None = None  # what the authorization server tells of itself
     bearers: Bearers | None = None  # None: the server runs open
-    trail: Trail | None = None  # None: no audit trail is kept
-    ledger: Ledger | None = None
+    ledger: Ledger | None = None  # None: no audit trail is kept
     sealer: Sealer | None = None
     limits: Limits | None = None
+    caller: Caller = ANYBODY
+    trail: Trail | None = None  # of the interaction, where it may write and an audit trail is kept
 
     @property
     def rights(self) -> Rights | None:

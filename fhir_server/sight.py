@@ -15,7 +15,7 @@ from fhir_server.access.logic import ALL
 from fhir_server.access.narrow import missing
 from fhir_server.context import Context
 from fhir_server.json import parse_json
-from fhir_server.store.pool import Connection
+from fhir_server.store.connection import Connection
 from fhir_server.store.resources import Version, contents
 
 

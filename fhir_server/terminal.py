@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from fhir_server.access.audit import note_of
 from fhir_server.settings import Settings
 from fhir_server.store.audit import append
-from fhir_server.store.pool import Connection, Pool
+from fhir_server.store.connection import Connection
+from fhir_server.store.pool import Pool
 from smart_auth.event import Event, Kind
 
 

@@ -10,8 +10,8 @@ from typing import Any, LiteralString
 
 from fhir_server.store.changes import STALE, KnownShapes, Write
 from fhir_server.store.changes import write as write_by_statement
+from fhir_server.store.connection import Connection
 from fhir_server.store.migrate import SERVER_ROLE
-from fhir_server.store.pool import Connection
 
 # Row level security allows no COPY; a superuser's login may step out of the server's role for the time of it.
 MAY_COPY = """

@@ -85,7 +85,7 @@ class Ledger:
         self._pool = pool
         self._tenant = tenant
         self.kept = 0  # notes so far
-        self._append: Gather[Note, None] = Gather(self._appended, most=MOST_AT_ONCE, lanes=2)
+        self._append: Gather[Note, None] = Gather(self._appended, most=MOST_AT_ONCE)
 
     async def keep(self, note: Note) -> None:
         """Returns when the note is on disk. Raises Refusal (503) where it cannot be kept: then nothing is answered."""

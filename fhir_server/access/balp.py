@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from fhir_server.store.audit import Note, Noted
+from fhir_server.store.audit import Note
 
 PROFILE = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit."
 DICOM = "http://dicom.nema.org/resources/ontology/DCM"
@@ -59,9 +59,8 @@ def for_each_patient(note: Note, most: int) -> list[Note]:
     return [replace(note, patients=(one,)) for one in note.patients]
 
 
-def audit_event(noted: Noted, resource_id: str, sealed: datetime, base: str) -> dict[str, Any]:
+def audit_event(note: Note, recorded: datetime, resource_id: str, sealed: datetime, base: str) -> dict[str, Any]:
     """The AuditEvent of a note, complete with id and meta; `base` is the server that it happened on."""
-    note = noted.note
     restful = note.subtype in RESTFUL
     event: dict[str, Any] = {
         "resourceType": "AuditEvent",
@@ -71,7 +70,7 @@ def audit_event(noted: Noted, resource_id: str, sealed: datetime, base: str) -> 
         "type": _REST if restful else _AUTHENTICATION,
         "subtype": [_subtype(note.subtype)],
         "action": PATTERNS.get(note.subtype, ("", EVENTS.get(note.subtype, "E")))[1],
-        "recorded": instant(noted.recorded),
+        "recorded": instant(recorded),
         "outcome": str(note.outcome),
     }
     if note.outcome or note.detail:

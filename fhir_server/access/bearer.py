@@ -6,10 +6,8 @@ https://www.rfc-editor.org/rfc/rfc6750 and https://www.rfc-editor.org/rfc/rfc906
 import asyncio
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 
 from fhir_server.access.caller import Caller
 from fhir_server.access.criteria import Library
@@ -19,9 +17,10 @@ from fhir_server.access.rights import Rights
 from fhir_server.outcome import Refusal, refuse
 from fhir_server.search.execute import Search
 from fhir_server.search.registration import registry_of
-from fhir_server.store.pool import Connection, Pool
+from fhir_server.store.connection import Connection
+from fhir_server.store.pool import Pool
 from fhir_server.store.resources import Types
-from smart_auth.access_token import InvalidToken, Verifier
+from smart_auth.access_token import AccessToken, InvalidToken, Verifier
 
 MOST_REMEMBERED = 4096
 SECONDS = 1.0
@@ -39,7 +38,8 @@ OVERLAP = 60.0
 class Known:
     """A token that was verified, with its rights under the policies and search parameters of a generation."""
 
-    rights: Rights
+    caller: Caller
+    claims: AccessToken
     generation: tuple[int, int]
     until: float  # on the monotonic clock: when what patients have decided is looked up again
 
@@ -51,12 +51,13 @@ class Bearers:
         self.verifier = verifier
         self.library = library
         self.tenant = library.context.tenant
+        self._registry = registry_of(library.parameters)
         self.types = types
         self.partners = partners
         self.realm = realm
         self.policies: Mapping[str, Policy] = defaults()
         self._decided = Decided()
-        self._known: OrderedDict[bytes, Known] = OrderedDict()
+        self._known: dict[str, Known] = {}
         self._revoked: dict[str, float] = {}
         self._generation = 0
         self._policies_changed: tuple[int, str | None] = (0, None)
@@ -66,21 +67,25 @@ class Bearers:
 
     async def caller(self, pool: Pool, authorization: str | None) -> Caller:
         """The caller of an Authorization header. Raises Refusal (401) with the challenge of RFC 6750."""
-        token = self._token(authorization)
         if time.monotonic() - self._checked >= SECONDS:
             await self._refresh(pool)
-        key = sha256(token.encode("utf-8", "replace")).digest()
-        known = self._known.get(key)
+        known = self._known.get(authorization) if authorization is not None else None
         if known is None or known.generation != self._current or known.until < time.monotonic():
-            known = await self._verified(pool, key, token)
-        claims = known.rights.token
+            known = await self._verified(pool, self._token(authorization))
+            self._remember(authorization or "", known)
+        claims = known.claims
         if claims.expires <= time.time():
-            del self._known[key]
             raise self._refusal("expired", "The token has expired")
         if claims.id in self._revoked or claims.grant in self._revoked:
             raise self._refusal("login", "The token was revoked")
-        self._known.move_to_end(key)
-        return Caller(known.rights)
+        return known.caller
+
+    def _remember(self, authorization: str, known: Known) -> None:
+        """By the whole header: what it says is looked at once."""
+        self._known.pop(authorization, None)
+        if len(self._known) >= MOST_REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[authorization] = known
 
     def revoke(self, revoked_id: str, until: float) -> None:
         """Takes note at once of a token or grant that this process revokes; `until` in seconds since 1970."""
@@ -88,7 +93,7 @@ class Bearers:
 
     @property
     def _current(self) -> tuple[int, int]:
-        return self._generation, registry_of(self.library.parameters).generation
+        return self._generation, self._registry.generation
 
     def _token(self, authorization: str | None) -> str:
         if authorization is None:
@@ -98,7 +103,7 @@ class Bearers:
             raise self._refusal("login", "The Authorization header holds no bearer token")
         return token.strip()
 
-    async def _verified(self, pool: Pool, key: bytes, token: str) -> Known:
+    async def _verified(self, pool: Pool, token: str) -> Known:
         """In a thread: a key that is not known yet is looked up in the database."""
         try:
             claims = await asyncio.to_thread(self.verifier.verify, token, time.time())
@@ -111,11 +116,8 @@ class Bearers:
                 search = Search(conn, self.tenant, self.types, self.library.parameters)
                 consents = await consents_for(search, self.library, claims, self.partners, self._decided)
             until = time.monotonic() + CONSENT_SECONDS
-        known = Known(Rights(claims, self.policies, self.library, consents), generation, until)
-        self._known[key] = known
-        if len(self._known) > MOST_REMEMBERED:
-            self._known.popitem(last=False)
-        return known
+        rights = Rights(claims, self.policies, self.library, consents)
+        return Known(Caller(rights), claims, generation, until)
 
     def _refusal(self, code: str, description: str) -> Refusal:
         challenge = f'Bearer realm="{self.realm}", error="invalid_token", error_description="{description}"'

@@ -9,7 +9,7 @@ from fhir_server.access.rights import Rights
 from smart_auth.access_token import AccessToken
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Caller:
     """Who asks. Without rights everything is allowed: only the open mode knows such a caller."""
 

@@ -9,7 +9,6 @@ import logging
 import math
 import secrets
 import time
-from functools import lru_cache
 
 from limits import RateLimitItem, parse
 
@@ -72,18 +71,13 @@ class Limits:
             self._hit(self._denied, "denied", network_of(network))
 
     def _hit(self, limit: RateLimitItem, *names: str) -> None:
-        key, most, seconds = _key(limit, names)
+        most, seconds = limit.amount, limit.get_expiry()
+        key = f"{'/'.join(names)}/{most}/{seconds}"
         if self.counts.acquire_sliding_window_entry(key, most, seconds):
             return
         wait = self.counts.wait(key, most, seconds)
         text = f"too many requests; {most} in {seconds} seconds are answered"
         raise Refusal(refuse("throttled", text).issues, headers=[("retry-after", str(max(1, math.ceil(wait))))])
-
-
-@lru_cache(maxsize=4096)
-def _key(limit: RateLimitItem, names: tuple[str, ...]) -> tuple[str, int, int]:
-    """What is counted under for these names, the limit's number, and its seconds; asked for with each request."""
-    return limit.key_for(*names), limit.amount, limit.get_expiry()
 
 
 def network_of(address: str) -> str:

@@ -60,7 +60,7 @@ class Decided:
     async def read(self, search: Search, library: Library, most: int) -> list[dict[str, Any]] | None:
         """The active consents, None where they are more than `most`."""
         code = search.types.code["Consent"]
-        row = await (await search.conn.execute(MARKER, (search.tenant, code), prepare=True)).fetchone()
+        row = await (await search.conn.run(MARKER, (search.tenant, code))).fetchone()
         marker = (row[0], row[1]) if row is not None else (0, 0)
         if marker != self.marker:
             self.consents = await _active(search, library, [], most)

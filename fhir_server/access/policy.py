@@ -13,7 +13,7 @@ from typing import Any
 from fhir_server.access.criteria import KNOWN, pairs_of, placeholders
 from fhir_server.json import dump_pretty, parse_json
 from fhir_server.outcome import did_you_mean
-from fhir_server.store.pool import Connection
+from fhir_server.store.connection import Connection
 from profiles.definitions import r4
 
 ROLES = (

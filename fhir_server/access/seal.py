@@ -9,7 +9,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from fhir_server.access.balp import audit_event, for_each_patient
@@ -19,9 +19,10 @@ from fhir_server.search.key import reference_key
 from fhir_server.search.parameter import Parameters
 from fhir_server.search.registration import refresh
 from fhir_server.store import audit
-from fhir_server.store.audit import Noted, Sealed
+from fhir_server.store.audit import Note, Row, Sealed
 from fhir_server.store.changes import KnownShapes, Write, write
-from fhir_server.store.pool import Connection, Pool
+from fhir_server.store.connection import Connection
+from fhir_server.store.pool import Pool
 from fhir_server.store.resources import Types
 
 BATCH = 100
@@ -76,33 +77,24 @@ class Sealer:
     async def _seal(self, conn: Connection, *, wait: bool) -> bool:
         if not await audit.lock(conn, self.tenant, wait=wait):
             return False
-        waiting = await audit.waiting(conn, self.tenant, BATCH)
-        noted = self._portion(waiting)
-        if not noted:
+        rows = await audit.waiting(conn, self.tenant, BATCH)
+        if not rows:
             return False
         if self.shapes.stale:
             await refresh(conn, self.tenant, self.parameters, self.shapes)
         now = datetime.now(UTC).replace(microsecond=0)
-        made = [self._write(one, now) for some in noted.values() for one in some]
+        made = [self._write(note, row.recorded, now) for row in rows for note in self._apart(row)]
         await write(conn, self.tenant, made, self.shapes)
         number, chain = await audit.last_seal(conn, self.tenant)
-        await audit.seal(conn, self.tenant, chained(made, number, chain), list(noted))
-        return len(waiting) == BATCH or len(noted) < len(waiting)
+        await audit.seal(conn, self.tenant, chained(made, number, chain), [row.seq for row in rows])
+        return sum(row.events for row in rows) >= BATCH
 
-    def _portion(self, waiting: Sequence[Noted]) -> dict[int, list[Noted]]:
-        """The first notes, by their number, each as what AuditEvents are to be made of."""
-        made: dict[int, list[Noted]] = {}
-        events = 0
-        for one in waiting:
-            if events >= BATCH:
-                break
-            made[one.seq] = [replace(one, note=part) for part in for_each_patient(one.note, self.apart)]
-            events += len(made[one.seq])
-        return made
+    def _apart(self, row: Row) -> list[Note]:
+        return [part for note in row.notes for part in for_each_patient(note, self.apart)]
 
-    def _write(self, noted: Noted, sealed: datetime) -> Write:
+    def _write(self, note: Note, recorded: datetime, sealed: datetime) -> Write:
         resource_id = str(uuid.uuid4())
-        event = audit_event(noted, resource_id, sealed, self.base)
+        event = audit_event(note, recorded, resource_id, sealed, self.base)
         rows = extract(event, self.parameters, self.tenant)
         return Write(
             pk=0, type=self.types.code["AuditEvent"], id=resource_id,

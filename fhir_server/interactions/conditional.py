@@ -117,8 +117,9 @@ def only(resource_type: str, ids: Sequence[str]) -> str | None:
 
 
 async def find_each(context: Context, queries: Sequence[Query], limit: int = 2) -> list[list[str]]:
-    """Up to `limit` ids for each query, in one round trip."""
-    return await context.search(context.conn).first_of_each(queries, limit) if queries else []
+    """Up to `limit` ids for each query."""
+    search = context.search(context.conn)
+    return [[resource_id for _, resource_id in await search.first(query, limit)] for query in queries]
 
 
 def lock_key(tenant: int, resource_type: str, pairs: Pairs) -> int:
@@ -130,4 +131,4 @@ async def lock(context: Context, keys: Iterable[int]) -> None:
     """Holds the criteria until the transaction ends, over all processes: who asks the same waits, then sees the result."""
     wanted = sorted(set(keys))
     if wanted:
-        await context.conn.execute("SELECT pg_advisory_xact_lock(k) FROM unnest($1::int8[]) AS k", (wanted,))
+        await context.conn.run("SELECT pg_advisory_xact_lock(k) FROM unnest($1::int8[]) AS k", (wanted,))

@@ -17,7 +17,7 @@ from fhir_server.search.execute import rows_of
 from fhir_server.search.fragment import Fragment, join, sql
 from fhir_server.search.query import Query, Term
 from fhir_server.sight import sees
-from fhir_server.store.pool import Connection
+from fhir_server.store.connection import Connection
 from fhir_server.store.resources import contents, read
 
 CHUNK = 200  # versions that are judged at a time

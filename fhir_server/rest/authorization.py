@@ -5,9 +5,11 @@ https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html#scop
 """
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Literal
 
 from fhir_server.access.audit import Trail
+from fhir_server.access.caller import Caller
 from fhir_server.access.narrow import missing
 from fhir_server.context import Context
 from fhir_server.outcome import Refusal, refuse
@@ -39,8 +41,14 @@ async def authenticated(context: Context, request: Request, network: str) -> Con
     if context.limits is not None:
         context.limits.check(caller)
     if trail is not None:
-        trail.token = caller.token
-    return replace(context, caller=caller, trail=trail)
+        trail.token, request.trail = caller.token, trail
+    return _borne(context, caller)
+
+
+@lru_cache(maxsize=1024)
+def _borne(context: Context, caller: Caller) -> Context:
+    """Kept, for it takes as long to make as a token takes to be looked up."""
+    return replace(context, caller=caller)
 
 
 async def _denied(context: Context, request: Request, trail: Trail | None, network: str, refusal: Refusal) -> None:

@@ -15,17 +15,20 @@ from fhir_server.rest.response import Response
 from fhir_server.store.audit import Note
 
 Run = Callable[[Context], Awaitable[Response]]
+READING = frozenset((
+    "capabilities", "read", "vread", "search-type", "search-system", "history-instance", "history-type", "history-system",
+))  # fmt: skip
 INSTANCE = frozenset(("read", "vread", "update", "patch", "delete", "history-instance"))
 
 
 async def noted(context: Context, request: Request, code: str, run: Run) -> Response:
     """Runs an interaction; the answer is given when it is on record that it was asked for."""
-    ledger = context.ledger
-    if ledger is None or context.trail is None:
+    ledger, trail = context.ledger, request.trail or context.trail
+    if ledger is None or trail is None:
         return await run(context)
-    trail = context.trail.begun()
+    trail = trail.begun()
     try:
-        response = await run(context if trail is context.trail else replace(context, trail=trail))
+        response = await run(context if code in READING else replace(context, trail=trail))
     except Exception as error:
         status = error.status if isinstance(error, Refusal) else 500
         detail = error.issues[0].diagnostics if isinstance(error, Refusal) else type(error).__name__

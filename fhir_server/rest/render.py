@@ -7,6 +7,7 @@ import gzip
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from fhir_server.context import Context
@@ -44,31 +45,34 @@ class Rendering:
 def rendering_of(request: Request) -> Rendering:
     """What Accept, _format, _pretty and Accept-Encoding ask for; 406 for a format there is not."""
     if request.segments[:1] == (".well-known",):
-        return Rendering(gzip=_takes_gzip(request.headers))
+        return Rendering(gzip=_takes_gzip(request.headers.get("accept-encoding", "")))
     named, pretty = request.only("_format"), request.only("_pretty")
     if pretty not in (None, "true", "false"):
         raise refuse("value", f"_pretty={pretty[:80]}: supported are true and false", "_pretty")
     headers = request.headers
     binary = request.segments[:1] == ("Binary",) and named is None
     accept = headers.get("accept") if not binary or _speaks_fhir(headers) else None
-    wanted = wanted_format(accept, named)
-    return Rendering(wanted, pretty == "true", _takes_gzip(headers), content_type(wanted, accept, named))
+    return _rendering(accept, named, pretty == "true", headers.get("accept-encoding", ""))
 
 
 def accepted(headers: Mapping[str, str]) -> Rendering:
     """What the headers alone ask for, so far as it can be served: for refusals of requests that cannot be read."""
-    accept = headers.get("accept")
+    encodings = headers.get("accept-encoding", "")
     try:
-        return Rendering(
-            wanted := wanted_format(accept, None), False, _takes_gzip(headers), content_type(wanted, accept)
-        )
+        return _rendering(headers.get("accept"), None, False, encodings)
     except Refusal:
-        return Rendering(gzip=_takes_gzip(headers))
+        return Rendering(gzip=_takes_gzip(encodings))
 
 
-def _takes_gzip(headers: Mapping[str, str]) -> bool:
+@lru_cache(maxsize=256)
+def _rendering(accept: str | None, named: str | None, pretty: bool, encodings: str) -> Rendering:
+    wanted = wanted_format(accept, named)
+    return Rendering(wanted, pretty, _takes_gzip(encodings), content_type(wanted, accept, named))
+
+
+def _takes_gzip(encodings: str) -> bool:
     """Whether Accept-Encoding names gzip, with a weight above zero."""
-    for coding in headers.get("accept-encoding", "").lower().split(","):
+    for coding in encodings.lower().split(","):
         name, _, weight = coding.partition(";")
         if name.strip() in ("gzip", "x-gzip"):
             return re.fullmatch(r"q=0(\.0*)?", weight.replace(" ", "")) is None

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from fhir_server.access.audit import Trail
 from fhir_server.interactions.url import Pairs, split_path, split_query
 from fhir_server.outcome import Refusal, refuse
 from fhir_server.settings import Settings
@@ -17,7 +18,10 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 @dataclass(slots=True)
 class Request:
-    """One request, of HTTP or of a batch entry. `resource` is the body where it was parsed already."""
+    """One request, of HTTP or of a batch entry. `resource` is the body where it was parsed already.
+
+    `trail` is what an HTTP request leaves behind, where an audit trail is kept; that of an entry is part of it.
+    """
 
     method: str
     segments: tuple[str, ...]
@@ -25,6 +29,7 @@ class Request:
     headers: Mapping[str, str]
     body: bytes = b""
     resource: dict[str, Any] | None = None
+    trail: Trail | None = None
 
     def only(self, name: str) -> str | None:
         """The value of a query parameter that may be given once. Raises Refusal (400) where two values contradict."""

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from psycopg import AsyncCursor
-
 from fhir_server.search import contained, text
 from fhir_server.search.compile import Compiler, is_settled
 from fhir_server.search.fragment import Fragment, join, sql
@@ -17,7 +15,7 @@ from fhir_server.search.include import MOST_INCLUDED, Inclusion, Match
 from fhir_server.search.parameter import Parameters
 from fhir_server.search.query import LAST, Page, Query, Words
 from fhir_server.search.walk import KNOWN, is_cut, walk
-from fhir_server.store.pool import Connection
+from fhir_server.store.connection import Connection
 from fhir_server.store.resources import Types
 
 __all__ = ["MOST_INCLUDED", "Found", "Match", "Search", "rows_of"]
@@ -35,11 +33,9 @@ class Found:
     truncated: bool = False  # there was more to include than MOST_INCLUDED
 
 
-async def rows_of(conn: Connection, fragment: Fragment, *, prepare: bool | None = None) -> list[tuple[Any, ...]]:
+async def rows_of(conn: Connection, fragment: Fragment, *, prepare: bool = False) -> list[tuple[Any, ...]]:
     """All rows of a composed statement. Without `prepare`, the database plans for these very values."""
-    cursor = AsyncCursor(conn)
-    await cursor.execute(fragment.text, fragment.parameters, prepare=prepare, binary=True)
-    return await cursor.fetchall()
+    return await (await conn.run(fragment.statement, fragment.parameters, prepare=prepare, binary=True)).fetchall()
 
 
 class Search:
@@ -85,16 +81,6 @@ class Search:
         """(type, id) of the first resources that the query finds."""
         rows = await self._rows(self.compiler.matches(query, limit), settled=is_settled(query))
         return [(self.types.name[code], resource_id) for _, code, resource_id in rows]
-
-    async def first_of_each(self, queries: Sequence[Query], limit: int) -> list[list[str]]:
-        """The ids of the first resources of each query: sent as one pipeline, so many cost one round trip."""
-        cursors = []
-        async with self.conn.pipeline():
-            for query in queries:
-                fragment = self.compiler.matches(query, limit)
-                cursors.append(cursor := AsyncCursor(self.conn))
-                await cursor.execute(fragment.text, fragment.parameters, prepare=True, binary=True)
-        return [[row[2] for row in await cursor.fetchall()] for cursor in cursors]
 
     async def count(self, query: Query) -> int:
         """How many resources the query finds."""

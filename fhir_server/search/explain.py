@@ -15,7 +15,7 @@ from fhir_server.search.include import Match
 from fhir_server.search.parameter import Parameter
 from fhir_server.search.query import Query
 from fhir_server.search.walk import KNOWN, walk
-from fhir_server.store.pool import Connection
+from fhir_server.store.connection import Connection
 
 _LEFT_OUT = frozenset(("applied", "ignored"))
 

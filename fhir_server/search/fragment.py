@@ -5,6 +5,7 @@ https://www.psycopg.org/psycopg3/docs/basic/params.html
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, LiteralString
 
 
@@ -21,6 +22,17 @@ class Fragment:
 
     def __add__(self, other: "Fragment") -> "Fragment":
         return Fragment(self.text + other.text, self.parameters + other.parameters)
+
+    @property
+    def statement(self) -> str:
+        """The text as PostgreSQL takes it, the placeholders numbered."""
+        return _numbered(self.text)
+
+
+@lru_cache(maxsize=1024)
+def _numbered(text: str) -> str:
+    first, *rest = text.split("%s")
+    return "".join([first, *(f"${n}{part}" for n, part in enumerate(rest, 1))])
 
 
 def sql(text: LiteralString, *parameters: Any) -> Fragment:

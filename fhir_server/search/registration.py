@@ -18,7 +18,7 @@ from fhir_server.json import dump_json, parse_json
 from fhir_server.outcome import Refusal, refuse
 from fhir_server.search.parameter import Parameter, Parameters
 from fhir_server.store.changes import KnownShapes
-from fhir_server.store.pool import Connection
+from fhir_server.store.connection import Connection
 
 GENERATION = "SELECT generation FROM search_generation WHERE tenant = $1"
 NEXT_GENERATION = """

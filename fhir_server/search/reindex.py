@@ -24,8 +24,9 @@ from fhir_server.search.key import key
 from fhir_server.search.parameter import Parameters
 from fhir_server.search.registration import refresh, registry_of
 from fhir_server.store.changes import WRITE_INDEX, KnownShapes, index_parameters
+from fhir_server.store.connection import Connection
 from fhir_server.store.migrate import SCHEMA
-from fhir_server.store.pool import Connection, Pool
+from fhir_server.store.pool import Pool
 from fhir_server.store.resources import Types
 from fhir_server.store.rows import Rows
 

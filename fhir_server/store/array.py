@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 
 import psycopg
-from psycopg.abc import Buffer
+from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
@@ -38,7 +38,9 @@ class _BinaryDumper(Dumper):
         return obj
 
 
-psycopg.adapters.register_dumper(Binary, _BinaryDumper)
+def adapt(conn: AdaptContext) -> None:
+    """Lets a connection send such arrays."""
+    conn.adapters.register_dumper(Binary, _BinaryDumper)
 
 
 def int8(values: Sequence[int]) -> Binary:

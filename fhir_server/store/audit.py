@@ -1,30 +1,30 @@
 """The record of what happened, before it is sealed: rows appended for reads, and by the statement that writes.
 
-The tables are in migrations/0007_access.sql; what they mean: docs/access.md.
+The tables are in migrations/0007_access.sql and 0012_notes.sql; what they mean: docs/access.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 
+from fhir_server.store import array
+from fhir_server.store.array import Binary
 from fhir_server.store.changes import BRIEFLY, WRITE, KnownShapes, Write, parameters
-from fhir_server.store.pool import Connection
+from fhir_server.store.connection import Connection
+
+MOST_EVENTS = 100
+"""AuditEvents that the notes of one row become, at most, unless one note alone becomes more."""
 
 APPEND = """
-INSERT INTO audit (tenant, subtype, status, outcome, client, account, fhir_user, token, network, request,
-                   patients, entities, query, detail, operator)
-SELECT $1, subtype, status, outcome, client, account, fhir_user, token, network, request, patients, entities, query, detail,
-       operator
-FROM json_to_recordset($2::json) AS n (
-    subtype text, status smallint, outcome smallint, client text, account text, fhir_user text, token text, network text,
-    request text, patients text[], entities text[], query text, detail text, operator text)
+INSERT INTO audit (tenant, notes, events) SELECT $1, convert_from(n, 'UTF8')::json, e FROM unnest($2::bytea[], $3::int8[]) AS r (n, e)
 """
 WAITING = """
-SELECT seq, recorded, subtype, status, outcome, client, account, fhir_user, token, network, request, operator, patients,
-       entities, query, detail
-FROM audit WHERE tenant = $1 ORDER BY seq LIMIT $2
+SELECT seq, recorded, notes::text, events
+FROM (SELECT seq, recorded, notes, events, sum(events) OVER (ORDER BY seq) - events AS before
+      FROM (SELECT seq, recorded, notes, events FROM audit WHERE tenant = $1 ORDER BY seq LIMIT $2) AS oldest) AS first
+WHERE before < $2 ORDER BY seq
 """
 LAST_SEAL = "SELECT number, chain FROM audit_seal WHERE tenant = $1 ORDER BY number DESC LIMIT 1"
 SEAL = """
@@ -45,11 +45,12 @@ LOCK = "SELECT pg_advisory_xact_lock(x'4d434155'::int, $1) IS NOT NULL"
 
 # The parameters of write_versions, then those of APPEND, which go with it in one statement.
 _LAST = WRITE.count(b"$")
-WRITE_NOTED = b"WITH noted AS (" + APPEND.replace("$2", f"${_LAST + 1}").encode() + b") " + WRITE
+_NOTED = APPEND.replace("$2", f"${_LAST + 1}").replace("$3", f"${_LAST + 2}")
+WRITE_NOTED = b"WITH noted AS (" + _NOTED.encode() + b") " + WRITE
 
 
-class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened. `outcome` is a code of AuditEvent.outcome; references are relative to the base.
+class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One thing that happened. What is at its default is not stored. `outcome` is a code of AuditEvent.outcome; references are relative to the base.
 
     `operator`: who did it at the server's own terminal; `network` is that machine's name then.
     """
@@ -71,12 +72,13 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
-    """A note with its number and the time it was made, still to be sealed."""
+class Row:
+    """Notes that were made together, with their number and the time, still to be sealed; `events` is of how many at most."""
 
     seq: int
     recorded: datetime
-    note: Note
+    notes: list[Note]
+    events: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +94,34 @@ class Sealed:
     deleted: bool | None
 
 
-def _encoded(notes: Sequence[Note]) -> str:
-    return msgspec.json.encode(notes).decode().replace("\\u0000", "�")
+_decode = msgspec.json.Decoder(list[Note]).decode
+
+
+def _rows(notes: Sequence[Note]) -> tuple[Binary, Binary]:
+    """The columns notes and events of the rows that the notes are kept in."""
+    rows, events = [], []
+    for row, many in _portions(notes):
+        rows.append(msgspec.json.encode(row).replace(b"\\u0000", b"\\ufffd"))
+        events.append(many)
+    return array.bytea(rows), array.int8(events)
+
+
+def _portions(notes: Sequence[Note]) -> Iterator[tuple[Sequence[Note], int]]:
+    """The notes, row by row, with the most AuditEvents that each row becomes."""
+    begin = many = 0
+    for end, note in enumerate(notes):
+        more = max(1, len(note.patients))
+        if many and many + more > MOST_EVENTS:
+            yield notes[begin:end], many
+            begin, many = end, 0
+        many += more
+    if many:
+        yield notes[begin:], many
 
 
 async def append(conn: Connection, tenant: int, notes: Sequence[Note]) -> None:
     """Adds the notes in one statement; outside a transaction they are on disk when it returns."""
-    await conn.execute(APPEND, (tenant, _encoded(notes)), prepare=True)
+    await conn.run(APPEND, (tenant, *_rows(notes)))
 
 
 async def write_noted(
@@ -108,38 +131,28 @@ async def write_noted(
     """As store.changes.write, with the notes of it in the same statement: both are kept, or neither."""
     unknown = shapes.unknown(writes)
     made_by = shapes.generation if generation is None else generation
-    values = [*parameters(tenant, writes, unknown, made_by), _encoded(notes)]
+    values = [*parameters(tenant, writes, unknown, made_by), *_rows(notes)]
     statement = WRITE_NOTED + BRIEFLY if brief else WRITE_NOTED
-    await shapes.watch(conn.execute(statement, values, prepare=True))
+    await shapes.watch(conn.run(statement, values))
     if conn.info.transaction_status == 0:
         shapes.ids.update(unknown)
 
 
-async def waiting(conn: Connection, tenant: int, most: int) -> list[Noted]:
-    """The oldest notes that are not sealed."""
-    rows = await (await conn.execute(WAITING, (tenant, most), prepare=True)).fetchall()
-    names = (
-        "subtype", "status", "outcome", "client", "account", "fhir_user", "token", "network", "request", "operator",
-    )  # fmt: skip
-    return [
-        Noted(
-            seq, recorded,
-            Note(**dict(zip(names, columns, strict=True)), patients=tuple(patients), entities=tuple(entities),
-                 query=query, detail=detail),
-        )
-        for seq, recorded, *columns, patients, entities, query, detail in rows
-    ]  # fmt: skip
+async def waiting(conn: Connection, tenant: int, most: int) -> list[Row]:
+    """The oldest rows that are not sealed: as many as become `most` AuditEvents, or a few more."""
+    rows = await (await conn.run(WAITING, (tenant, most))).fetchall()
+    return [Row(seq, recorded, _decode(notes), events) for seq, recorded, notes, events in rows]
 
 
 async def lock(conn: Connection, tenant: int, *, wait: bool) -> bool:
     """Whether this transaction is now the one that seals; with `wait`, it will be."""
-    row = await (await conn.execute(LOCK if wait else TRY_LOCK, (tenant,))).fetchone()
+    row = await (await conn.run(LOCK if wait else TRY_LOCK, (tenant,))).fetchone()
     return row is not None and bool(row[0])
 
 
 async def last_seal(conn: Connection, tenant: int) -> tuple[int, bytes]:
     """Number and chain of the last sealed entry; (0, b"") before the first."""
-    row = await (await conn.execute(LAST_SEAL, (tenant,))).fetchone()
+    row = await (await conn.run(LAST_SEAL, (tenant,))).fetchone()
     return (row[0], bytes(row[1])) if row is not None else (0, b"")
 
 
@@ -148,11 +161,11 @@ async def seal(
 ) -> None:
     """Keeps (number, id, digest, chain) of each sealed entry and removes the notes that they were made of."""
     numbers, ids, digests, chains = (list(column) for column in zip(*seals, strict=True))
-    await conn.execute(SEAL, (tenant, numbers, ids, digests, chains))
-    await conn.execute(REMOVE, (tenant, list(done)))
+    await conn.run(SEAL, (tenant, numbers, ids, digests, chains))
+    await conn.run(REMOVE, (tenant, list(done)))
 
 
 async def sealed(conn: Connection, tenant: int, after: int, most: int) -> list[Sealed]:
     """The sealed entries behind a number."""
-    rows = await (await conn.execute(SEALED, (tenant, after, most), binary=True)).fetchall()
+    rows = await (await conn.run(SEALED, (tenant, after, most), binary=True)).fetchall()
     return [Sealed(*row) for row in rows]

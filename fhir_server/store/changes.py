@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from fhir_server.store import array
-from fhir_server.store.pool import Connection
+from fhir_server.store.connection import Connection
 from fhir_server.store.rows import Rows
 
 
@@ -101,7 +101,7 @@ async def write(
     unknown = shapes.unknown(writes)
     made_by = shapes.generation if generation is None else generation
     statement = WRITE + BRIEFLY if brief else WRITE
-    await shapes.watch(conn.execute(statement, parameters(tenant, writes, unknown, made_by), prepare=True))
+    await shapes.watch(conn.run(statement, parameters(tenant, writes, unknown, made_by)))
     if conn.info.transaction_status == 0:  # IDLE: committed, so the shapes are there for everybody
         shapes.ids.update(unknown)
 

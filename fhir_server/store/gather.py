@@ -54,7 +54,10 @@ class Gather(Generic[W, R]):
 
     async def _run(self, lane: object) -> None:
         try:
-            while self._waiting and lane in self._open:
+            while True:
+                await asyncio.sleep(0)  # what has come in the meantime goes along
+                if not self._waiting or lane not in self._open:
+                    break
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 late = asyncio.get_running_loop().call_later(LATE, self._leave, lane)
                 await self._answer(batch)

@@ -7,18 +7,19 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg import AsyncRawCursor
 from psycopg.conninfo import make_conninfo
+from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from fhir_server.outcome import Refusal, refuse
+from fhir_server.store.connection import Connection
 from fhir_server.store.migrate import SCHEMA, SERVER_ROLE, UnfitSchema
 
 T = TypeVar("T")
-Connection = AsyncConnection[tuple[Any, ...]]
 
 # What a writer tries again: lost races that another attempt wins. MC001 is raised by write_versions, UniqueViolation
 # by two creates of one id; the next attempt sees the winner. MC002: the rows were made by search parameters of before.
@@ -44,19 +45,25 @@ class Pool:
             f"-c search_path={SCHEMA} -c enable_seqscan=off -c jit=off -c max_parallel_workers_per_gather=0"
             f" -c mediconnect.tenant={tenant:d}"
         )
+        self._closed = False
+        self._asking = 0  # how many wait for a connection
+        self._idle: list[Connection] = []  # what the pool has lent and nobody uses, the one used last at the end
+        self._ended: list[Connection] = []
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             make_conninfo(url, options=options, application_name="mediconnect", connect_timeout=10),
-            kwargs={"autocommit": True, "cursor_factory": AsyncRawCursor, "prepare_threshold": 2},
+            kwargs={"autocommit": True, "cursor_factory": AsyncRawCursor, "prepare_threshold": None},
             min_size=min(2, size),
             max_size=size,
             max_waiting=size * 64,
             timeout=timeout,
             open=False,
+            connection_class=Connection,
             configure=self._configure,
         )
 
     async def open(self) -> None:
         """Connects; raises UnfitSchema where row level security would not bind this login."""
+        self._closed = False
         await self._pool.open()
         await self._pool.wait(timeout=15)
         async with self.connection() as conn:
@@ -67,10 +74,13 @@ class Pool:
             )
 
     async def close(self) -> None:
+        self._closed = True
+        for conn in (*self._idle, *self._ended):
+            await self._pool.putconn(conn)
+        self._idle, self._ended = [], []
         await self._pool.close(timeout=5)
 
     async def _configure(self, conn: Connection) -> None:
-        conn.prepared_max = 300
         milliseconds = int(self._statement_timeout * 1000)
         await conn.execute("SELECT set_config('statement_timeout', $1, false)", (f"{milliseconds}ms",))
         await conn.execute("SELECT set_config('idle_in_transaction_session_timeout', '120s', false)")
@@ -86,17 +96,40 @@ class Pool:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """One connection. Nobody who holds one may ask for a second; waiting is bounded and ends in a 503."""
+        conn = self._latest() or await self._next()
         try:
-            conn = await self._pool.getconn()
+            yield conn
+        finally:
+            await self._give_back(conn)
+
+    def _latest(self) -> Connection | None:
+        """The connection that was used last: it has more statements prepared than others, and more of them in its caches."""
+        while self._idle:
+            conn = self._idle.pop()
+            if not conn.closed:
+                return conn
+            self._ended.append(conn)
+        return None
+
+    async def _next(self) -> Connection:
+        while self._ended:
+            await self._pool.putconn(self._ended.pop())
+        self._asking += 1
+        try:
+            return await self._pool.getconn()
         except (PoolTimeout, TooManyRequests):
             raise Refusal(
                 refuse("transient", "the server is busy: no database connection became free; try again").issues,
                 headers=[("retry-after", "2")],
             ) from None
-        try:
-            yield conn
         finally:
+            self._asking -= 1
+
+    async def _give_back(self, conn: Connection) -> None:
+        if self._asking or self._closed or conn.closed or conn.pgconn.transaction_status != TransactionStatus.IDLE:
             await self._pool.putconn(conn)
+        else:
+            self._idle.append(conn)
 
     async def attempt(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Runs `work` on a connection in autocommit, again where it lost a race against another writer."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from fhir_server.store.pool import Connection
+from fhir_server.store import array
+from fhir_server.store.connection import Connection
 
 COLUMNS = "v.pk, v.seq, t.name, v.id, v.version, v.written, v.method::text, v.content"
 
@@ -90,7 +91,7 @@ class Types:
 
 async def read(conn: Connection, tenant: int, type_code: int, resource_id: str) -> Version | None:
     """The current version, a deletion included; None where the id was never used."""
-    cursor = await conn.execute(READ, (tenant, type_code, resource_id), prepare=True, binary=True)
+    cursor = await conn.run(READ, (tenant, type_code, resource_id), binary=True)
     row = await cursor.fetchone()
     return Version(*row) if row else None
 
@@ -99,22 +100,21 @@ async def read_each(conn: Connection, tenant: int, targets: Sequence[tuple[int, 
     """As `read`, of many (type code, id), in their order."""
     if len(targets) == 1:
         return [await read(conn, tenant, *targets[0])]
-    types, ids = [code for code, _ in targets], [resource_id for _, resource_id in targets]
-    cursor = await conn.execute(READ_EACH, (tenant, types, ids), prepare=True, binary=True)
+    cursor = await conn.run(READ_EACH, (tenant, *_columns(targets)), binary=True)
     found = {n: Version(*row) for n, *row in await cursor.fetchall()}
     return [found.get(n) for n in range(1, len(targets) + 1)]
 
 
 async def vread(conn: Connection, tenant: int, type_code: int, resource_id: str, version: int) -> Version | None:
     """One version by number; None where there is no such."""
-    cursor = await conn.execute(VREAD, (tenant, type_code, resource_id, version), prepare=True, binary=True)
+    cursor = await conn.run(VREAD, (tenant, type_code, resource_id, version), binary=True)
     row = await cursor.fetchone()
     return Version(*row) if row else None
 
 
 async def contents(conn: Connection, tenant: int, type_code: int, resource_id: str, version: int) -> list[bytes]:
     """What the version says, or the one before a deletion, and what the resource said last; nothing for an unused id."""
-    cursor = await conn.execute(CONTENTS, (tenant, type_code, resource_id, version), prepare=True, binary=True)
+    cursor = await conn.run(CONTENTS, (tenant, type_code, resource_id, version), binary=True)
     row = await cursor.fetchone()
     return [one for one in row if one is not None] if row else []
 
@@ -123,8 +123,12 @@ async def current(
     conn: Connection, tenant: int, targets: Sequence[tuple[int, str]], *, lock: bool
 ) -> dict[tuple[int, str], Current]:
     """The latest version of each (type code, id) that was ever used; with `lock`, nobody else can write them now."""
-    types, ids = [code for code, _ in targets], [resource_id for _, resource_id in targets]
+    types, ids = _columns(targets)
     if lock:
-        await conn.execute(LOCK, (tenant, types, ids))
-    cursor = await conn.execute(CURRENT, (tenant, types, ids), prepare=True, binary=True)
+        await conn.run(LOCK, (tenant, types, ids))
+    cursor = await conn.run(CURRENT, (tenant, types, ids), binary=True)
     return {targets[row[0] - 1]: Current(*row[1:]) for row in await cursor.fetchall()}
+
+
+def _columns(targets: Sequence[tuple[int, str]]) -> tuple[str, str]:
+    return array.plain([str(code) for code, _ in targets]), array.text([resource_id for _, resource_id in targets])

@@ -11,8 +11,9 @@ import psycopg
 
 from fhir_server.store.audit import Note, write_noted
 from fhir_server.store.changes import KnownShapes, Write, write
+from fhir_server.store.connection import Connection
 from fhir_server.store.gather import Gather
-from fhir_server.store.pool import Connection, Pool
+from fhir_server.store.pool import Pool
 from fhir_server.store.resources import Current, Version, current, read_each
 from fhir_server.store.rows import RecentRows
 
@@ -20,7 +21,8 @@ Target = tuple[int, str]  # type code and id
 MOST_READ = 64
 MOST_WRITTEN = 32
 LARGE = 1 << 20  # bytes
-# Two, so that one is under way while the database makes the other durable.
+# Of writes two, so that one is under way while the database makes the other durable. Reads take so short that larger batches
+# are worth more.
 LANES = 2
 
 
@@ -40,8 +42,8 @@ class Shared:
         self._pool = pool
         self._tenant = tenant
         self._shapes = shapes
-        self.read: Gather[Target, Version | None] = Gather(self._read, most=MOST_READ, lanes=LANES)
-        self.current: Gather[Target, Current | None] = Gather(self._current, most=MOST_READ, lanes=LANES)
+        self.read: Gather[Target, Version | None] = Gather(self._read, most=MOST_READ)
+        self.current: Gather[Target, Current | None] = Gather(self._current, most=MOST_READ)
         self.write: Gather[Asked, None] = Gather(self._write, most=MOST_WRITTEN, lanes=LANES)
         self.recent = RecentRows()
 

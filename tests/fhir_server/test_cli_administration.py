@@ -172,9 +172,7 @@ def test_every_command_that_changes_something_is_on_the_audit_trail(run, desk):
         run("account", command, *(["eve@example.org"] if command != "list" else []))
     run("client", "list")
     run("client", "approve", "nobody")
-    rows = desk.database.all(
-        "SELECT subtype, outcome, operator, network, detail, client, account FROM audit ORDER BY seq"
-    )
+    rows = [note for row in desk.database.all("SELECT notes FROM audit ORDER BY seq") for note in row["notes"]]
     key = rows[4]["detail"].rpartition(" ")[2]
     assert [(row["subtype"], row["detail"]) for row in rows] == [
         ("register", f"mediconnect client add {added}"),
@@ -192,7 +190,7 @@ def test_every_command_that_changes_something_is_on_the_audit_trail(run, desk):
     assert {(row["outcome"], row["operator"], row["network"]) for row in rows} == {
         (0, operator(), socket.gethostname())
     }
-    assert {row["client"] or row["account"] for row in rows} == {None}
+    assert not any("client" in row or "account" in row for row in rows)
 
 
 def test_a_server_without_an_audit_trail_keeps_none_of_commands_either(run, desk, monkeypatch):

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from fhir_server.access.audit import MOST_PATIENTS, Trail, note_of, outcome_of, patients_in
 from fhir_server.access.balp import RESTFUL, audit_event, claims_to_be, for_each_patient
-from fhir_server.store.audit import Note, Noted
+from fhir_server.store.audit import Note
 from fhir_server.validation import base_issues
 from smart_auth.event import Event, Kind
 
@@ -20,7 +20,7 @@ BASE = "https://hospital.example/fhir"
 
 
 def made(note: Note) -> dict:
-    return audit_event(Noted(1, NOW, note), "id-1", NOW, BASE)
+    return audit_event(note, NOW, "id-1", NOW, BASE)
 
 
 @pytest.mark.parametrize("subtype", sorted(RESTFUL))

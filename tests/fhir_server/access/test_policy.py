@@ -101,8 +101,9 @@ def test_the_command_shows_sets_and_resets(database_url, tmp_path):
     assert run("reset", "auditor").returncode == 0
     assert run("show", "auditor").stdout == shown.stdout
     with psycopg.connect(database_url) as conn:
-        kept = conn.execute("SELECT subtype, detail, operator FROM mediconnect.audit ORDER BY seq").fetchall()
-    assert [(subtype, detail) for subtype, detail, _ in kept] == [
+        rows = conn.execute("SELECT notes FROM mediconnect.audit ORDER BY seq").fetchall()
+    kept = [note for (notes,) in rows for note in notes]
+    assert [(note["subtype"], note["detail"]) for note in kept] == [
         ("policy", "mediconnect policy set auditor"), ("policy", "mediconnect policy reset auditor"),
     ]  # fmt: skip
-    assert all(operator for *_, operator in kept)
+    assert all(note["operator"] for note in kept)

@@ -71,14 +71,13 @@ class World:
         """The resources stored, in this order, one millisecond after the other."""
         conn = self.runner.run(self.pool._pool.getconn())
         try:
-            self.runner.run(conn.set_autocommit(False))
+            self.runner.run(conn.execute("BEGIN"))
             self.conn = conn
             self.kept = {}
             self.put(resources)
             yield self
         finally:
             self.runner.run(conn.rollback())
-            self.runner.run(conn.set_autocommit(True))
             self.runner.run(self.pool._pool.putconn(conn))
 
     def put(self, resources: Iterable[Resource]) -> None:

@@ -20,6 +20,7 @@ BYTES: list[list[bytes | None]] = [[], [b""], [None, b"\x00\xff", None], [b"one"
 
 def sent(url: str, cast: str, parameter: object) -> Any:
     with psycopg.connect(url, cursor_factory=psycopg.RawCursor) as conn:
+        array.adapt(conn)
         row = conn.execute(f"SELECT $1::{cast}".encode(), (parameter,)).fetchone()
         assert row is not None
         return row[0]
@@ -67,5 +68,6 @@ def test_what_needs_no_quotes_arrives(postgres_url: str) -> None:
     instants = ["2020-01-01T00:00:00.000001+00:00", "2020-01-01 00:00:00+02:00", "infinity", "-infinity"]
     text = "SELECT array_agg(t > '2020-01-01Z' ORDER BY o) FROM unnest($1::timestamptz[]) WITH ORDINALITY AS a (t, o)"
     with psycopg.connect(postgres_url, cursor_factory=psycopg.RawCursor) as conn:
+        array.adapt(conn)
         row = conn.execute(text.encode(), (array.plain(instants),)).fetchone()
     assert row == ([True, False, True, False],)

@@ -1,0 +1,55 @@
+"""Notes as they are kept until they are sealed."""
+
+from fhir_server.access.audit import MOST_AT_ONCE
+from fhir_server.context import Context
+from fhir_server.store.audit import MOST_EVENTS, Note, append, waiting
+from tests.fhir_server.working import run
+
+
+def note(**more: object) -> Note:
+    return Note(**({"subtype": "read", "status": 200, "outcome": 0} | more))  # type: ignore[arg-type]  # of a Note
+
+
+def test_notes_come_back_as_they_were_made_in_order(database_url: str):
+    made = [
+        note(client="app", patients=("Patient/1",), entities=("Patient/1",), network="::1"),
+        note(subtype="search-type", status=400, outcome=4, query='Patient?name="ü"\\ \n', detail="no\tsuch"),
+        note(detail="NUL \0 and \\u0000"),
+    ]
+
+    async def story(context: Context) -> None:
+        async with context.connection() as conn:
+            await append(conn, context.tenant, made)
+            await append(conn, context.tenant, made[:1])
+            first, second = await waiting(conn, context.tenant, 10)
+        assert first.notes[:2] == made[:2]
+        assert first.notes[2].detail is not None
+        assert "\0" not in first.notes[2].detail
+        assert (first.events, second.notes, second.events) == (3, made[:1], 1)
+
+    run(database_url, story)
+
+
+def test_a_row_becomes_no_more_events_than_are_sealed_at_a_time(database_url: str):
+    """Unless a single note becomes more."""
+    some = [note(patients=tuple(f"Patient/{n}" for n in range(many))) for many in (30, 0, 68, 2, 100, 2000, 1)]
+
+    async def story(context: Context) -> None:
+        async with context.connection() as conn:
+            await append(conn, context.tenant, some)
+            rows = await waiting(conn, context.tenant, 1_000_000)
+        assert [[len(one.patients) for one in row.notes] for row in rows] == [[30, 0, 68], [2], [100], [2000], [1]]
+        assert [row.events for row in rows] == [99, 2, 100, 2000, 1]
+
+    run(database_url, story)
+
+
+def test_what_waits_is_told_in_portions(database_url: str):
+    async def story(context: Context) -> None:
+        async with context.connection() as conn:
+            for _ in range(3):
+                await append(conn, context.tenant, [note()] * MOST_AT_ONCE)
+            rows = await waiting(conn, context.tenant, MOST_EVENTS + 1)
+        assert [row.events for row in rows] == [MOST_EVENTS] * 2
+
+    run(database_url, story)

@@ -1,0 +1,184 @@
+"""Statements on a connection of the pool, and what becomes of it when they fail, are given up or the database goes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import psycopg
+import pytest
+
+from fhir_server.store import connection
+from fhir_server.store.connection import Connection
+from fhir_server.store.pool import Pool
+
+Story = Callable[[Connection], Awaitable[None]]
+
+
+def on_connection(url: str, story: Story) -> None:
+    async def told() -> None:
+        pool = Pool(url, size=1)
+        await pool.open()
+        try:
+            async with pool.connection() as conn:
+                await story(conn)
+        finally:
+            await pool.close()
+
+    asyncio.run(told())
+
+
+@pytest.mark.parametrize("prepare", [True, False])
+@pytest.mark.parametrize("binary", [True, False])
+def test_rows_come_as_python_values(database_url: str, prepare: bool, binary: bool):
+    async def story(conn: Connection) -> None:
+        for _ in range(3):
+            result = await conn.run(
+                "SELECT n, $1::text || n, $2::bytea, NULL::text FROM generate_series(1, $3) AS s (n)",
+                ("ü", b"\x00\xff", 2), prepare=prepare, binary=binary,
+            )  # fmt: skip
+            assert await result.fetchall() == [(1, "ü1", b"\x00\xff", None), (2, "ü2", b"\x00\xff", None)]
+            assert await result.fetchone() == (1, "ü1", b"\x00\xff", None)
+            assert result.rowcount == 2
+
+    on_connection(database_url, story)
+
+
+def test_a_statement_without_rows_tells_how_many_it_changed(database_url: str):
+    async def story(conn: Connection) -> None:
+        await conn.execute("CREATE TEMPORARY TABLE t AS SELECT n FROM generate_series(1, 5) AS s (n)")
+        result = await conn.run("DELETE FROM t WHERE n > $1", (2,))
+        assert (result.rowcount, await result.fetchall(), await result.fetchone()) == (3, [], None)
+
+    on_connection(database_url, story)
+
+
+def test_a_failure_says_why_and_leaves_the_connection_usable(database_url: str):
+    async def story(conn: Connection) -> None:
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            await conn.run("SELECT 1 / $1::int", (0,))
+        assert await (await conn.run("SELECT 1 / $1::int", (1,))).fetchone() == (1,)
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            await conn.run("SELECT * FROM nothing WHERE $1", (True,))
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            async with conn.transaction():
+                await conn.run("SELECT * FROM nothing WHERE $1", (True,))
+        assert await (await conn.run("SELECT $1::int", (7,))).fetchone() == (7,)
+
+    on_connection(database_url, story)
+
+
+def test_what_is_prepared_outlives_a_transaction_that_is_rolled_back(database_url: str):
+    async def story(conn: Connection) -> None:
+        await conn.run("SELECT $1::int", (1,))
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            async with conn.transaction():
+                await conn.execute("SELECT 1 / 0")
+        await conn.run("SELECT $1::int", (1,))
+        assert await prepared(conn) == 1
+
+    on_connection(database_url, story)
+
+
+async def prepared(conn: Connection) -> int:
+    row = await (await conn.execute("SELECT count(*) FROM pg_prepared_statements")).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_the_same_text_for_values_of_other_types_is_another_statement(database_url: str):
+    async def story(conn: Connection) -> None:
+        assert await (await conn.run("SELECT pg_typeof($1)::text", (1,))).fetchone() == ("smallint",)
+        assert await (await conn.run("SELECT pg_typeof($1)::text", (2**40,))).fetchone() == ("bigint",)
+        assert await prepared(conn) == 2
+
+    on_connection(database_url, story)
+
+
+def test_a_connection_keeps_no_more_than_so_many_prepared(database_url: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(connection, "MOST_PREPARED", 3)
+
+    async def story(conn: Connection) -> None:
+        for n in (1, 2, 3, 1, 4, 1):
+            assert await (await conn.run(f"SELECT {n} + $1", (1,))).fetchone() == (n + 1,)
+        row = await (await conn.execute("SELECT array_agg(statement) FROM pg_prepared_statements")).fetchone()
+        assert row is not None
+        assert sorted(row[0]) == ["SELECT 1 + $1", "SELECT 3 + $1", "SELECT 4 + $1"]
+
+    on_connection(database_url, story)
+
+
+def test_values_larger_than_a_socket_takes_at_once_arrive(database_url: str):
+    async def story(conn: Connection) -> None:
+        large = b"\x01\x02" * (4 << 20)
+        assert await (await conn.run("SELECT $1::bytea", (large,), binary=True)).fetchone() == (large,)
+
+    on_connection(database_url, story)
+
+
+def test_a_statement_that_is_given_up_ends_in_the_database_too(database_url: str):
+    async def story(conn: Connection) -> None:
+        waiting = asyncio.create_task(conn.run("SELECT pg_sleep($1)", (60,)))
+        await asyncio.sleep(0.2)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert await (await conn.run("SELECT $1::int", (7,))).fetchone() == (7,)
+
+    on_connection(database_url, story)
+
+
+def test_a_connection_whose_end_was_told_meanwhile_is_not_lent(database_url: str):
+    async def told() -> None:
+        pool = Pool(database_url, size=2)
+        await pool.open()
+        try:
+            async with pool.connection() as conn:
+                first = await (await conn.run("SELECT pg_backend_pid() + $1", (0,))).fetchone()
+                assert first is not None
+            async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
+                await other.execute("SELECT pg_terminate_backend(%s)", first)
+            while not conn.closed:  # noqa: ASYNC110 - the loop hears of it from the socket, and tells nobody
+                await asyncio.sleep(0.01)
+            async with pool.connection() as conn:
+                assert await (await conn.run("SELECT pg_backend_pid() <> $1", first)).fetchone() == (True,)
+        finally:
+            await pool.close()
+
+    asyncio.run(told())
+
+
+def test_a_connection_that_ends_under_a_statement_fails_it(database_url: str):
+    async def story(conn: Connection) -> None:
+        waiting = asyncio.create_task(conn.run("SELECT pg_sleep($1)", (60,)))
+        await asyncio.sleep(0.1)
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
+            await other.execute("SELECT pg_terminate_backend(%s)", (conn.info.backend_pid,))
+        with pytest.raises(psycopg.OperationalError):
+            await waiting
+        assert conn.closed
+
+    on_connection(database_url, story)
+
+
+def test_outside_of_autocommit_nothing_is_run(database_url: str):
+    async def story(conn: Connection) -> None:
+        await conn.set_autocommit(False)
+        with pytest.raises(psycopg.ProgrammingError):
+            await conn.run("SELECT $1::int", (1,))
+        await conn.set_autocommit(True)
+
+    on_connection(database_url, story)
+
+
+def test_the_connection_used_last_is_lent_first(database_url: str):
+    async def told() -> None:
+        pool = Pool(database_url, size=3)
+        await pool.open()
+        try:
+            async with pool.connection() as one, pool.connection() as two:
+                assert one is not two
+            async with pool.connection() as again:
+                assert again is one  # given back after the other
+        finally:
+            await pool.close()
+
+    asyncio.run(told())
