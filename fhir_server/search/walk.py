@@ -32,6 +32,7 @@ from fhir_server.search.fragment import Fragment, compose, join, sql
 from fhir_server.search.key import reference_key
 from fhir_server.search.parameter import Parameter
 from fhir_server.search.query import Clause, Either, Every, OfTypes, Query, Term, Within
+from fhir_server.search.sorted_walk import can_sort, sorted_page
 from fhir_server.search.types import composite, date, number, quantity, string, token
 from fhir_server.search.types.selection import Over
 
@@ -56,7 +57,7 @@ class Lead:
     """The rows that lead. `branches` are `SELECT pk …`, of which indexes have the order of pk; or `near`, in any order.
 
     All of what is near must be read, so that is done up to `few` rows. Where they are more, `over` are rows in the order of
-    pk, among which they are those that stand the `test`.
+    pk, among which they are those that stand the `test`. `whole`: all of it is sorted.
     """
 
     branches: tuple[Fragment, ...]
@@ -64,12 +65,13 @@ class Lead:
     few: int = MOST
     over: tuple[Fragment, ...] = ()
     test: Fragment = NO_TEST
+    whole: bool = False
 
     @property
     def name(self) -> tuple[Any, ...]:
         """What tells it from all others."""
         values = (value for branch in self.branches for value in branch.parameters)
-        return tuple(tuple(value) if isinstance(value, list) else value for value in values)
+        return self.whole, *(tuple(value) if isinstance(value, list) else value for value in values)
 
 
 class Known:
@@ -93,14 +95,16 @@ KNOWN = Known()  # those of this process
 def walk(scope: Scope, query: Query, known: Known) -> tuple[Lead, Fragment] | None:
     """The statement of a page, and what leads it; None where no term can lead, or one cannot be asked of each resource.
 
-    `SELECT pk, type, id, content`, as Compiler.page gives; a row of NULLs, first or last, where what leads was too long.
+    `SELECT pk, type, id, content, sort values…`, as Compiler.page gives; a row of NULLs, first or last, where what leads was
+    too long.
     """
     terms = flat(query.terms)
-    if query.sort or not terms:
+    if not terms or (query.sort and not can_sort(query)):
         return None
     ranked = sorted(((*_lead(scope, term), term) for term in terms), key=itemgetter(0))
-    for _, lead, leading in ranked:
-        if lead is not None and lead not in known:
+    for rank, one, leading in ranked:
+        lead = replace(one, whole=True) if one is not None and query.sort else one
+        if lead is not None and lead not in known and (rank <= _OF_TEXTS or not query.sort):
             others = [term for _, _, term in ranked if term is not leading]
             statement = _statement(scope, query, lead, others)
             return None if statement is None else (lead, statement)
@@ -122,6 +126,9 @@ def _statement(scope: Scope, query: Query, lead: Lead, others: Sequence[Term]) -
             tests.append(test)
         else:
             return None
+    if query.sort:
+        narrowed = _Whole(scope, query, sets, tests).narrowed(repeats=True)
+        return sorted_page(scope, query, lead.branches, narrowed)
     return _Statement(scope, query, sets, tests).of(lead)
 
 
@@ -133,6 +140,7 @@ def is_cut(rows: Sequence[Sequence[Any]]) -> bool:
 # --- who leads ------------------------------------------------------------------------------------------------------------
 
 _NOT_LEADING = (9, None)
+_OF_TEXTS = 1  # how much a string narrows; what narrows less is not often little enough to be sorted
 
 
 def _lead(scope: Scope, term: Term) -> tuple[int, Lead | None]:
@@ -175,7 +183,7 @@ def _of_text(
     scope: Scope, term: Clause, rows: Callable[[Parameter, str | None, Any, int], Fragment]
 ) -> tuple[int, Lead | None]:
     found = tuple(rows(term.parameter, term.modifier, value, scope.tenant) for value in term.values)
-    return (1, Lead(found, near=True)) if len(found) <= MOST_KEYS else _NOT_LEADING
+    return (_OF_TEXTS, Lead(found, near=True)) if len(found) <= MOST_KEYS else _NOT_LEADING
 
 
 _OVER: Mapping[str, Callable[[Parameter, Any, int], Over | None]] = {
@@ -259,6 +267,7 @@ def _any_of(values: Sequence[Over | None]) -> Over | None:
 # --- the statement --------------------------------------------------------------------------------------------------------
 
 
+_SELECT: dict[bool, LiteralString] = {False: "SELECT d.pk FROM ", True: "SELECT DISTINCT d.pk FROM "}
 _BEHIND: dict[bool, LiteralString] = {False: " AND d.pk > %s", True: " AND d.pk < %s"}
 _ORDER: dict[bool, LiteralString] = {False: " ORDER BY d.pk", True: " ORDER BY d.pk DESC"}
 _ORDER_OUT: dict[bool, LiteralString] = {False: "p.pk)", True: "p.pk DESC)"}
@@ -328,5 +337,12 @@ class _Statement:
 
     def rows(self, *source: LiteralString | Fragment, repeats: bool) -> Fragment:
         """`SELECT pk` of those of a source for which the tests hold, in order, no more than the page needs."""
-        select: LiteralString = "SELECT DISTINCT d.pk FROM " if repeats else "SELECT d.pk FROM "
-        return compose(select, *source, *self.tests, self.order, self.limit)
+        return compose(_SELECT[repeats], *source, *self.tests, self.order, self.limit)
+
+
+class _Whole(_Statement):
+    """All rows instead of those of a page: what is sorted has another order."""
+
+    def rows(self, *source: LiteralString | Fragment, repeats: bool) -> Fragment:
+        """`SELECT pk` of those of a source for which the tests hold, in no order."""
+        return compose(_SELECT[repeats], *source, *self.tests)

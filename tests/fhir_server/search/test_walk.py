@@ -33,7 +33,8 @@ def observation(n: int) -> dict[str, Any]:
 
 def patient(n: int) -> dict[str, Any]:
     name = [{"family": f"Family {n % 4}", "given": [f"Given{n % 3}"]}]
-    return {"resourceType": "Patient", "id": f"p{n}", "gender": "male" if n % 9 else "female", "name": name}
+    born = {"birthDate": f"19{n:02}-01-01"} if n % 5 else {}
+    return {"resourceType": "Patient", "id": f"p{n}", "gender": "male" if n % 9 else "female", "name": name, **born}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,12 @@ WALKED = [
     "Observation?code-value-quantity=many$gt1",
     "Observation?combo-value-quantity=lt5",
     "Observation?code:text=any",
+    "Observation?patient=p3&_sort=-date",
+    "Observation?patient=p3,p4&status=final&_sort=date",
+    "Observation?patient=p3&date=ge2100&_sort=-value-quantity,_id",
+    "Observation?patient=p3&_sort=-_lastUpdated",
+    "Patient?family=family&_sort=birthdate",
+    "Patient?name=fam&gender=male&_sort=-family,given",
 ]
 # What leads is longer than a walk, and the page is not among its first.
 CUT = ["Observation?status=final&code=few", "Observation?status=final&value-quantity=gt2490"]
@@ -83,6 +90,8 @@ NOT_WALKED = [
     "Patient?_id=p1",
     "Patient?name:contains=a",
     "Observation?code=many&_sort=date",
+    "Observation?patient=p3&_sort=code",
+    "Observation?patient=p3&_sort=patient.family",
     "Observation?value-quantity=5|http://unitsofmeasure.org|mg",
     "Observation?patient.gender=male",
     "Observation?patient=p3&_content=a",
