@@ -27,6 +27,10 @@ MOST_PREPARED = 300
 LAST_WORD = 5.0
 """Seconds that a statement may take to end once it was told to."""
 
+_FOR_ALL = b"SET plan_cache_mode = force_generic_plan"
+_FOR_VALUES = b"SET plan_cache_mode = auto"
+_FOR_VALUES_LOCALLY = b"SET LOCAL plan_cache_mode = auto"
+
 Key = tuple[bytes | str, tuple[int, ...]]
 """A statement and the types of its values: for others it is another statement."""
 
@@ -57,6 +61,7 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
         array.adapt(self)
         self._names: OrderedDict[Key, bytes] = OrderedDict()  # of the statements that are prepared
         self._last = 0
+        self._for_all = False
         self._values = Transformer(self)
         self._watched: tuple[asyncio.AbstractEventLoop, int] | None = None  # by which loop, and which socket
         self._readable: asyncio.Future[None] | None = None
@@ -66,7 +71,8 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
     ) -> Result:
         """Executes one statement, whose values are `$1` and so on, and has all of its rows.
 
-        With `prepare` it stays prepared from its first use on; without, the database plans for these very values.
+        With `prepare` it stays prepared from its first use on, with one plan for all values; without, the database plans for
+        these very values.
         Raises psycopg.Error as AsyncConnection.execute does.
         """
         if not self.autocommit:
@@ -75,6 +81,7 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
             tx, pgconn = self._values, self.pgconn
             sent = tx.dump_sequence(values, [PyFormat.AUTO] * len(values))
             types, formats, result_format = tx.types or (), tx.formats, Format.BINARY if binary else Format.TEXT
+            await self._plan(for_all=prepare)
             if prepare:
                 name = self._names.get((query, types)) or await self._prepare(query, types)
                 self._names.move_to_end((query, types))
@@ -82,6 +89,24 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
             else:
                 pgconn.send_query_params(_text(query), sent, types, formats, result_format)
             return self._result(await self.wait(generators.execute(pgconn)))
+
+    async def _plan(self, *, for_all: bool) -> None:
+        """Left to itself, the database plans five times before it keeps a plan, and where it guesses that rows are fewer for
+        some values than for others, each time: https://www.postgresql.org/docs/current/sql-prepare.html#SQL-PREPARE-NOTES
+        """
+        if self._for_all == for_all:
+            return
+        if self.pgconn.transaction_status == TransactionStatus.IDLE:
+            await self._ask(_FOR_ALL if for_all else _FOR_VALUES)
+            self._for_all = for_all
+        elif not for_all:
+            await self._ask(
+                _FOR_VALUES_LOCALLY
+            )  # what a transaction sets may end with it, so it counts for one statement
+
+    async def _ask(self, query: bytes) -> None:
+        self.pgconn.send_query_params(query, None)
+        self._good(await self.wait(generators.execute(self.pgconn)))
 
     def _result(self, results: Sequence[PGresult]) -> Result:
         (result,) = results
@@ -100,8 +125,7 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
     async def _prepare(self, query: bytes | str, types: tuple[int, ...]) -> bytes:
         if len(self._names) >= MOST_PREPARED:
             _, oldest = self._names.popitem(last=False)
-            self.pgconn.send_query_params(b"DEALLOCATE " + oldest, None)
-            self._good(await self.wait(generators.execute(self.pgconn)))
+            await self._ask(b"DEALLOCATE " + oldest)
         self._last += 1
         name = b"mediconnect_%d" % self._last
         self.pgconn.send_prepare(name, _text(query), types)

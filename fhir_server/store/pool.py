@@ -5,9 +5,10 @@ https://www.psycopg.org/psycopg3/docs/advanced/pool.html; what is durable when: 
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import AsyncRawCursor
@@ -30,6 +31,8 @@ RETRIED = (
 )
 CONFLICTS = frozenset(("MC001", "MC002"))
 ATTEMPTS = 12
+MOST_WAITING = 64
+"""For each connection, those who may wait for one."""
 
 
 class Pool:
@@ -46,15 +49,18 @@ class Pool:
             f" -c mediconnect.tenant={tenant:d}"
         )
         self._closed = False
-        self._asking = 0  # how many wait for a connection
-        self._idle: list[Connection] = []  # what the pool has lent and nobody uses, the one used last at the end
+        self._size = size
+        self._timeout = timeout
+        self._lent = 0  # connections of psycopg's pool, which has the care of them, that are here or in use
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._idle: list[Connection] = []  # of these the ones that nobody uses, the one used last at the end
         self._ended: list[Connection] = []
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             make_conninfo(url, options=options, application_name="mediconnect", connect_timeout=10),
             kwargs={"autocommit": True, "cursor_factory": AsyncRawCursor, "prepare_threshold": None},
             min_size=min(2, size),
             max_size=size,
-            max_waiting=size * 64,
+            max_waiting=MOST_WAITING * size,
             timeout=timeout,
             open=False,
             connection_class=Connection,
@@ -76,7 +82,7 @@ class Pool:
     async def close(self) -> None:
         self._closed = True
         for conn in (*self._idle, *self._ended):
-            await self._pool.putconn(conn)
+            await self._return(conn)
         self._idle, self._ended = [], []
         await self._pool.close(timeout=5)
 
@@ -112,24 +118,65 @@ class Pool:
         return None
 
     async def _next(self) -> Connection:
+        """One that is given back, or another while there are not too many."""
         while self._ended:
-            await self._pool.putconn(self._ended.pop())
-        self._asking += 1
+            await self._return(self._ended.pop())
+        conn = await self._given() if self._lent >= self._size else None
+        return conn or await self._lend()
+
+    async def _lend(self) -> Connection:
+        self._lent += 1
         try:
             return await self._pool.getconn()
-        except (PoolTimeout, TooManyRequests):
-            raise Refusal(
-                refuse("transient", "the server is busy: no database connection became free; try again").issues,
-                headers=[("retry-after", "2")],
-            ) from None
-        finally:
-            self._asking -= 1
+        except BaseException as error:
+            self._lent -= 1
+            self._call_next()
+            if isinstance(error, PoolTimeout | TooManyRequests):
+                raise _busy() from None
+            raise
 
-    async def _give_back(self, conn: Connection) -> None:
-        if self._asking or self._closed or conn.closed or conn.pgconn.transaction_status != TransactionStatus.IDLE:
-            await self._pool.putconn(conn)
-        else:
+    async def _given(self) -> Connection | None:
+        """The connection of whoever is done first; None where it is of no use any more and another may be made."""
+        if len(self._waiting) >= MOST_WAITING * self._size:
+            raise _busy()
+        loop = asyncio.get_running_loop()
+        given: asyncio.Future[Connection | None] = loop.create_future()
+        self._waiting.append(given)
+        late = loop.call_later(self._timeout, _give_up, given)
+        try:
+            return await given
+        except asyncio.CancelledError:
+            if not given.cancelled():
+                await self._give_back(given.result())
+            raise
+        finally:
+            late.cancel()
+
+    async def _give_back(self, conn: Connection | None) -> None:
+        if conn is None:
+            self._call_next()
+        elif self._closed or conn.closed or conn.pgconn.transaction_status != TransactionStatus.IDLE:
+            await self._return(conn)
+        elif not self._hand_over(conn):
             self._idle.append(conn)
+
+    async def _return(self, conn: Connection) -> None:
+        """To where it came from, which closes it or makes another in its place."""
+        self._lent -= 1
+        self._call_next()
+        await self._pool.putconn(conn)
+
+    def _call_next(self) -> None:
+        if self._lent < self._size:
+            self._hand_over(None)
+
+    def _hand_over(self, conn: Connection | None) -> bool:
+        while self._waiting:
+            given = self._waiting.popleft()
+            if not given.done():
+                given.set_result(conn)
+                return True
+        return False
 
     async def attempt(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Runs `work` on a connection in autocommit, again where it lost a race against another writer."""
@@ -148,6 +195,16 @@ class Pool:
                 return await work(conn)
 
         return await self.attempt(whole)
+
+
+def _give_up(given: asyncio.Future[Any]) -> None:
+    if not given.done():
+        given.set_exception(_busy())
+
+
+def _busy() -> Refusal:
+    text = "the server is busy: no database connection became free; try again"
+    return Refusal(refuse("transient", text).issues, headers=[("retry-after", "2")])
 
 
 async def again(work: Callable[[], Awaitable[T]]) -> T:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import psycopg
 import pytest
 
+from fhir_server.outcome import Refusal
 from fhir_server.store import connection
 from fhir_server.store.connection import Connection
 from fhir_server.store.pool import Pool
@@ -182,3 +183,116 @@ def test_the_connection_used_last_is_lent_first(database_url: str):
             await pool.close()
 
     asyncio.run(told())
+
+
+def test_who_waits_is_given_what_is_given_back_in_order(database_url: str):
+    async def told() -> None:
+        pool = Pool(database_url, size=1)
+        await pool.open()
+        order: list[int] = []
+
+        async def use(n: int) -> None:
+            async with pool.connection() as conn:
+                await conn.run("SELECT $1::int", (n,))
+                order.append(n)
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for n in range(20):
+                    tasks.create_task(use(n))
+        finally:
+            await pool.close()
+        assert order == list(range(20))
+
+    asyncio.run(told())
+
+
+def test_who_waits_too_long_is_refused_and_nothing_is_lost(database_url: str):
+    async def told() -> None:
+        pool = Pool(database_url, size=1, timeout=0.1)
+        await pool.open()
+        try:
+            async with pool.connection():
+                with pytest.raises(Refusal) as refused:
+                    async with pool.connection():
+                        pass
+            assert (refused.value.status, dict(refused.value.headers)) == (503, {"retry-after": "2"})
+            async with pool.connection() as conn:
+                assert await (await conn.run("SELECT $1::int", (7,))).fetchone() == (7,)
+        finally:
+            await pool.close()
+
+    asyncio.run(told())
+
+
+def test_who_goes_while_waiting_leaves_the_connection_to_others(database_url: str):
+    async def told() -> None:
+        pool = Pool(database_url, size=1)
+        await pool.open()
+
+        async def use() -> int:
+            async with pool.connection() as conn:
+                row = await (await conn.run("SELECT $1::int", (7,))).fetchone()
+                assert row is not None
+                return int(row[0])
+
+        try:
+            async with pool.connection():
+                gone, stays = asyncio.create_task(use()), asyncio.create_task(use())
+                await asyncio.sleep(0)
+            gone.cancel()  # it has been given the connection already, and does not know yet
+            assert await stays == 7
+            with pytest.raises(asyncio.CancelledError):
+                await gone
+            assert await use() == 7
+        finally:
+            await pool.close()
+
+    asyncio.run(told())
+
+
+def test_connections_that_have_ended_make_room_for_others(database_url: str):
+    async def told() -> None:
+        pool = Pool(database_url, size=2)
+        await pool.open()
+
+        async def end() -> None:
+            with pytest.raises(psycopg.OperationalError):
+                async with pool.connection() as conn:
+                    await conn.execute("SET ROLE NONE")
+                    await conn.run("SELECT pg_terminate_backend(pg_backend_pid()) AND $1", (True,))
+
+        async def use() -> int:
+            async with pool.connection() as conn:
+                return (await conn.run("SELECT $1::int", (7,))).rowcount
+
+        try:
+            await asyncio.gather(end(), end())
+            assert await asyncio.gather(*(use() for _ in range(10))) == [1] * 10
+        finally:
+            await pool.close()
+
+    asyncio.run(told())
+
+
+def test_what_is_prepared_has_one_plan_and_all_else_one_for_its_values(database_url: str):
+    kept = "SELECT sum(generic_plans)::int, sum(custom_plans)::int FROM pg_prepared_statements"
+
+    async def mode(conn: Connection) -> str:
+        row = await (
+            await conn.run("SELECT current_setting('plan_cache_mode') WHERE $1", (True,), prepare=False)
+        ).fetchone()
+        assert row is not None
+        return str(row[0])
+
+    async def story(conn: Connection) -> None:
+        for _ in range(7):
+            await conn.run("SELECT pk FROM mediconnect.resource WHERE pk = $1", (1,))
+            assert await mode(conn) == "auto"
+        async with conn.transaction():
+            await conn.run("SELECT pk FROM mediconnect.resource WHERE pk = $1", (1,))
+            assert await mode(conn) == "auto"
+        await conn.run("SELECT pk FROM mediconnect.resource WHERE pk = $1", (1,))
+        assert await (await conn.execute(kept)).fetchone() == (8, 1)  # in a transaction it stays as it was before
+
+    on_connection(database_url, story)
