@@ -257,9 +257,9 @@ def test_connections_that_have_ended_make_room_for_others(database_url: str):
         await pool.open()
 
         async def end() -> None:
-            with pytest.raises(psycopg.OperationalError):
-                async with pool.connection() as conn:
-                    await conn.execute("SET ROLE NONE")
+            async with pool.connection() as conn:
+                await conn.execute("SET ROLE NONE")
+                with pytest.raises(psycopg.OperationalError):
                     await conn.run("SELECT pg_terminate_backend(pg_backend_pid()) AND $1", (True,))
 
         async def use() -> int:
