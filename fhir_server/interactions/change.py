@@ -3,7 +3,6 @@
 https://hl7.org/fhir/R4/http.html#create, #update, #patch, #delete and #concurrency
 """
 
-import asyncio
 import re
 import time
 import uuid
@@ -32,7 +31,7 @@ from fhir_server.store.shared import Asked
 from fhir_server.validation import check_whole
 
 ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-TURN = 16  # changes between which other requests are served
+TURN = 8  # changes that are planned in a row
 BEAT = 10.0  # seconds after which the database is told that its transaction is not forgotten
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -106,16 +105,7 @@ async def apply(context: Context, changes: Sequence[Change], *, lock: bool) -> l
     known = await _current(context, changes, lock=lock)
     await _check_before(context, changes, known)
     generation = context.shapes.generation
-    now = datetime.now(UTC)
-    planned = []
-    beat = time.monotonic()
-    for n, change in enumerate(changes, 1):
-        planned.append(_placed(context, change, known.get((context.type_code(change.type), change.id)), now))
-        if n % TURN == 0:
-            await asyncio.sleep(0)  # other requests get their turn while a long Bundle is worked on
-            if context.pinned is not None and time.monotonic() - beat > BEAT:
-                beat = time.monotonic()
-                await context.pinned.execute("SELECT 1")
+    planned = await _planned(context, changes, known)
     told = await _check_after(context, changes, [stored for stored, _ in planned])
     if context.shapes.generation != generation:  # changed while other requests had their turn: the rows are mixed
         return await apply(context, changes, lock=lock)
@@ -123,6 +113,24 @@ async def apply(context: Context, changes: Sequence[Change], *, lock: bool) -> l
     if writes:
         await _written(context, changes, planned, writes)
     return told
+
+
+async def _planned(
+    context: Context, changes: Sequence[Change], known: Mapping[tuple[int, str], Current]
+) -> list[tuple[Stored, Write | None]]:
+    """What each change comes to; other requests get their turn while a long Bundle is worked on."""
+    now, beat = datetime.now(UTC), time.monotonic()
+    planned = []
+    for begin in range(0, len(changes), TURN):
+        async with context.shared.turns:
+            planned += [
+                _placed(context, change, known.get((context.type_code(change.type), change.id)), now)
+                for change in changes[begin : begin + TURN]
+            ]
+        if context.pinned is not None and time.monotonic() - beat > BEAT:
+            beat = time.monotonic()
+            await context.pinned.execute("SELECT 1")
+    return planned
 
 
 async def _check_before(context: Context, changes: Sequence[Change], known: Mapping[tuple[int, str], Current]) -> None:

@@ -16,6 +16,7 @@ from fhir_server.store.gather import Gather
 from fhir_server.store.pool import Pool
 from fhir_server.store.resources import Current, Version, current, read_each
 from fhir_server.store.rows import RecentRows
+from fhir_server.store.turn import Turns
 
 Target = tuple[int, str]  # type code and id
 MOST_READ = 64
@@ -46,6 +47,7 @@ class Shared:
         self.current: Gather[Target, Current | None] = Gather(self._current, most=MOST_READ)
         self.write: Gather[Asked, None] = Gather(self._write, most=MOST_WRITTEN, lanes=LANES)
         self.recent = RecentRows()
+        self.turns = Turns()
 
     async def _read(self, targets: list[Target]) -> Sequence[Version | None]:
         async with self._pool.connection() as conn:
