@@ -101,7 +101,7 @@ def _with_answers(right: Right, parent: Structure, field: Field) -> Right:
 
 
 def _absolute(right: Right) -> Right:
-    return lambda value: ":" in value.get("url", "") and right(value)
+    return lambda value: right(value) and ":" in value.get("url", "")  # a string only where it is right
 
 
 def _without_comparator(right: Right) -> Right:

@@ -288,6 +288,14 @@ def test_no_json_makes_it_raise_and_what_is_recognized_at_once_has_no_issues(res
     assert resource == before
 
 
+@pytest.mark.parametrize("url", [None, 5, 1.5, True, "", "relative", [], ["http://e.example/x"], {}])
+@pytest.mark.parametrize("level", LEVELS)
+def test_an_extension_whose_url_is_no_uri_gets_an_issue(url, level):
+    resource = {"resourceType": "Patient", "extension": [{"url": url, "valueCode": "blue"}]}
+    issues = VALIDATOR.validate(resource, level)
+    assert bool(issues) == (url != "relative" or level != "structure")
+
+
 Json = dict[str, Any]
 
 
