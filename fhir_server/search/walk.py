@@ -5,8 +5,8 @@ https://hl7.org/fhir/R4/search.html#Introduction; docs/performance.md tells what
 The statement is the same for all values, and so is the one plan that is right for it: whatever the values are, it reads no more
 than MOST rows of the leading term, in the order of the page or all of them, and looks the others up for these. Where that
 does not suffice for the page, a row without a pk says so, and the page is that of search/compile.py, planned for its values.
-To hide values from the planner they stand in a SELECT of their own: it would else compare a plan for these values with the
-one for all, and keep making the first.
+To hide values from the planner they stand in a SELECT of their own: in a transaction, where the mode of the connection may be
+the other one, it would else compare a plan for these values with the one for all, and keep making the first.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -18,7 +18,8 @@ MOST_EVENTS = 100
 """AuditEvents that the notes of one row become, at most, unless one note alone becomes more."""
 
 APPEND = """
-INSERT INTO audit (tenant, notes, events) SELECT $1, convert_from(n, 'UTF8')::json, e FROM unnest($2::bytea[], $3::int8[]) AS r (n, e)
+INSERT INTO audit (tenant, notes, events)
+SELECT $1, convert_from(n, 'UTF8')::json, e FROM unnest($2::bytea[], $3::int8[]) AS r (n, e)
 """
 WAITING = """
 SELECT seq, recorded, notes::text, events
@@ -50,8 +51,9 @@ WRITE_NOTED = b"WITH noted AS (" + _NOTED.encode() + b") " + WRITE
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One thing that happened. What is at its default is not stored. `outcome` is a code of AuditEvent.outcome; references are relative to the base.
+    """One thing that happened. `outcome` is a code of AuditEvent.outcome; references are relative to the base.
 
+    What is at its default is not stored.
     `operator`: who did it at the server's own terminal; `network` is that machine's name then.
     """
 

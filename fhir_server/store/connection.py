@@ -91,8 +91,10 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
             return self._result(await self.wait(generators.execute(pgconn)))
 
     async def _plan(self, *, for_all: bool) -> None:
-        """Left to itself, the database plans five times before it keeps a plan, and where it guesses that rows are fewer for
-        some values than for others, each time: https://www.postgresql.org/docs/current/sql-prepare.html#SQL-PREPARE-NOTES
+        """Sees to it that what comes next has a plan for all values, or one for its own.
+
+        Left to itself, the database plans five times before it keeps a plan, and where it guesses that
+        rows are fewer for some values than for others, each time: https://www.postgresql.org/docs/current/sql-prepare.html#SQL-PREPARE-NOTES
         """
         if self._for_all == for_all:
             return
@@ -100,9 +102,8 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
             await self._ask(_FOR_ALL if for_all else _FOR_VALUES)
             self._for_all = for_all
         elif not for_all:
-            await self._ask(
-                _FOR_VALUES_LOCALLY
-            )  # what a transaction sets may end with it, so it counts for one statement
+            # What a transaction sets may end with it, so it counts for this statement alone.
+            await self._ask(_FOR_VALUES_LOCALLY)
 
     async def _ask(self, query: bytes) -> None:
         self.pgconn.send_query_params(query, None)

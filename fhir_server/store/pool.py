@@ -121,8 +121,11 @@ class Pool:
         """One that is given back, or another while there are not too many."""
         while self._ended:
             await self._return(self._ended.pop())
-        conn = await self._given() if self._lent >= self._size else None
-        return conn or await self._lend()
+        while self._lent >= self._size:  # again where somebody else was quicker to have another one made
+            conn = await self._given()
+            if conn is not None:
+                return conn
+        return await self._lend()
 
     async def _lend(self) -> Connection:
         self._lent += 1

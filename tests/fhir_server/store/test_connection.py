@@ -14,17 +14,24 @@ from fhir_server.store.pool import Pool
 Story = Callable[[Connection], Awaitable[None]]
 
 
-def on_connection(url: str, story: Story) -> None:
+def on_pool(url: str, story: Callable[[Pool], Awaitable[None]], *, size: int = 1, timeout: float = 10.0) -> None:
     async def told() -> None:
-        pool = Pool(url, size=1)
+        pool = Pool(url, size=size, timeout=timeout)
         await pool.open()
         try:
-            async with pool.connection() as conn:
-                await story(conn)
+            await story(pool)
         finally:
             await pool.close()
 
     asyncio.run(told())
+
+
+def on_connection(url: str, story: Story) -> None:
+    async def told(pool: Pool) -> None:
+        async with pool.connection() as conn:
+            await story(conn)
+
+    on_pool(url, told)
 
 
 @pytest.mark.parametrize("prepare", [True, False])
@@ -128,23 +135,18 @@ def test_a_statement_that_is_given_up_ends_in_the_database_too(database_url: str
 
 
 def test_a_connection_whose_end_was_told_meanwhile_is_not_lent(database_url: str):
-    async def told() -> None:
-        pool = Pool(database_url, size=2)
-        await pool.open()
-        try:
-            async with pool.connection() as conn:
-                first = await (await conn.run("SELECT pg_backend_pid() + $1", (0,))).fetchone()
-                assert first is not None
-            async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
-                await other.execute("SELECT pg_terminate_backend(%s)", first)
-            while not conn.closed:  # noqa: ASYNC110 - the loop hears of it from the socket, and tells nobody
-                await asyncio.sleep(0.01)
-            async with pool.connection() as conn:
-                assert await (await conn.run("SELECT pg_backend_pid() <> $1", first)).fetchone() == (True,)
-        finally:
-            await pool.close()
+    async def story(pool: Pool) -> None:
+        async with pool.connection() as conn:
+            first = await (await conn.run("SELECT pg_backend_pid() + $1", (0,))).fetchone()
+            assert first is not None
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
+            await other.execute("SELECT pg_terminate_backend(%s)", first)
+        while not conn.closed:  # noqa: ASYNC110 - the loop hears of it from the socket, and tells nobody
+            await asyncio.sleep(0.01)
+        async with pool.connection() as conn:
+            assert await (await conn.run("SELECT pg_backend_pid() <> $1", first)).fetchone() == (True,)
 
-    asyncio.run(told())
+    on_pool(database_url, story, size=2)
 
 
 def test_a_connection_that_ends_under_a_statement_fails_it(database_url: str):
@@ -171,24 +173,17 @@ def test_outside_of_autocommit_nothing_is_run(database_url: str):
 
 
 def test_the_connection_used_last_is_lent_first(database_url: str):
-    async def told() -> None:
-        pool = Pool(database_url, size=3)
-        await pool.open()
-        try:
-            async with pool.connection() as one, pool.connection() as two:
-                assert one is not two
-            async with pool.connection() as again:
-                assert again is one  # given back after the other
-        finally:
-            await pool.close()
+    async def story(pool: Pool) -> None:
+        async with pool.connection() as one, pool.connection() as two:
+            assert one is not two
+        async with pool.connection() as again:
+            assert again is one  # given back after the other
 
-    asyncio.run(told())
+    on_pool(database_url, story, size=3)
 
 
 def test_who_waits_is_given_what_is_given_back_in_order(database_url: str):
-    async def told() -> None:
-        pool = Pool(database_url, size=1)
-        await pool.open()
+    async def story(pool: Pool) -> None:
         order: list[int] = []
 
         async def use(n: int) -> None:
@@ -196,66 +191,49 @@ def test_who_waits_is_given_what_is_given_back_in_order(database_url: str):
                 await conn.run("SELECT $1::int", (n,))
                 order.append(n)
 
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for n in range(20):
-                    tasks.create_task(use(n))
-        finally:
-            await pool.close()
+        async with asyncio.TaskGroup() as tasks:
+            for n in range(20):
+                tasks.create_task(use(n))
         assert order == list(range(20))
 
-    asyncio.run(told())
+    on_pool(database_url, story)
 
 
 def test_who_waits_too_long_is_refused_and_nothing_is_lost(database_url: str):
-    async def told() -> None:
-        pool = Pool(database_url, size=1, timeout=0.1)
-        await pool.open()
-        try:
-            async with pool.connection():
-                with pytest.raises(Refusal) as refused:
-                    async with pool.connection():
-                        pass
-            assert (refused.value.status, dict(refused.value.headers)) == (503, {"retry-after": "2"})
-            async with pool.connection() as conn:
-                assert await (await conn.run("SELECT $1::int", (7,))).fetchone() == (7,)
-        finally:
-            await pool.close()
+    async def story(pool: Pool) -> None:
+        async with pool.connection():
+            with pytest.raises(Refusal) as refused:
+                async with pool.connection():
+                    pass
+        assert (refused.value.status, dict(refused.value.headers)) == (503, {"retry-after": "2"})
+        async with pool.connection() as conn:
+            assert await (await conn.run("SELECT $1::int", (7,))).fetchone() == (7,)
 
-    asyncio.run(told())
+    on_pool(database_url, story, timeout=0.1)
 
 
 def test_who_goes_while_waiting_leaves_the_connection_to_others(database_url: str):
-    async def told() -> None:
-        pool = Pool(database_url, size=1)
-        await pool.open()
-
+    async def story(pool: Pool) -> None:
         async def use() -> int:
             async with pool.connection() as conn:
                 row = await (await conn.run("SELECT $1::int", (7,))).fetchone()
                 assert row is not None
                 return int(row[0])
 
-        try:
-            async with pool.connection():
-                gone, stays = asyncio.create_task(use()), asyncio.create_task(use())
-                await asyncio.sleep(0)
-            gone.cancel()  # it has been given the connection already, and does not know yet
-            assert await stays == 7
-            with pytest.raises(asyncio.CancelledError):
-                await gone
-            assert await use() == 7
-        finally:
-            await pool.close()
+        async with pool.connection():
+            gone, stays = asyncio.create_task(use()), asyncio.create_task(use())
+            await asyncio.sleep(0)
+        gone.cancel()  # it has been given the connection already, and does not know yet
+        assert await stays == 7
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        assert await use() == 7
 
-    asyncio.run(told())
+    on_pool(database_url, story)
 
 
 def test_connections_that_have_ended_make_room_for_others(database_url: str):
-    async def told() -> None:
-        pool = Pool(database_url, size=2)
-        await pool.open()
-
+    async def story(pool: Pool) -> None:
         async def end() -> None:
             async with pool.connection() as conn:
                 await conn.execute("SET ROLE NONE")
@@ -266,13 +244,12 @@ def test_connections_that_have_ended_make_room_for_others(database_url: str):
             async with pool.connection() as conn:
                 return (await conn.run("SELECT $1::int", (7,))).rowcount
 
-        try:
-            await asyncio.gather(end(), end())
-            assert await asyncio.gather(*(use() for _ in range(10))) == [1] * 10
-        finally:
-            await pool.close()
+        ended = asyncio.gather(end(), end())
+        await asyncio.sleep(0)
+        assert await asyncio.gather(*(use() for _ in range(100))) == [1] * 100
+        await ended
 
-    asyncio.run(told())
+    on_pool(database_url, story, size=2)
 
 
 def test_what_is_prepared_has_one_plan_and_all_else_one_for_its_values(database_url: str):
