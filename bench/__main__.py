@@ -19,6 +19,7 @@ from bench.imports import NotLoaded
 from bench.pools import NotHarvested
 from bench.server import Meter, NotStarted, Server, data_directory, started
 from bench.workloads import QUICK, WORKLOADS, Options, Run, loaded, settled
+from fhir_server.settings import Settings
 
 # What asks a server for data that the benchmark itself brings; the rest runs on whatever is there.
 FILLING = frozenset(("import", "parity", "growth"))
@@ -57,7 +58,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--clients", type=_numbers, default=(), help="numbers of clients, as 16,64")
     made.add_argument("--seconds", type=float, help="seconds of a stretch; a row has two, or one with --quick")
     made.add_argument("--patients", type=int, help="Synthea patients to import")
-    made.add_argument("--workers", type=int, default=1, help="server processes")
+    made.add_argument(
+        "--workers",
+        type=int,
+        default=Settings(workers=0).processes,
+        help="server processes; as many as `make run` starts, unless given",
+    )
     made.add_argument("--pause", type=float, default=0.0, help="seconds a hospital user waits between requests")
     made.add_argument("--seed", default="1", help="another seed draws other values")
     made.add_argument("--base-url", help="measure the FHIR server at this base instead of starting one")

@@ -5,12 +5,12 @@ https://hl7.org/fhir/R4/http.html
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from types import FrameType
@@ -129,18 +129,19 @@ def _serve(settings: Settings, application: str) -> int:
             steps.report("database: starting PostgreSQL")
             embedded.lock.take(_origin(Settings()))
             embedded.launch()
-        from fhir_server.listen import listen  # noqa: PLC0415 - while PostgreSQL starts: half a second, else lost
+        from fhir_server.listen import imported, listen  # noqa: PLC0415 - while PostgreSQL starts: a second, else lost
         from fhir_server.prepare import accounts, prepare  # noqa: PLC0415 - likewise
 
+        imported(application)
         if embedded:
             os.environ["MEDICONNECT_DATABASE_URL"] = embedded.wait()
-            threading.Thread(target=_watch, args=(embedded,), daemon=True).start()
             steps.report(f"database: PostgreSQL in {embedded.cluster}")
         settings = Settings()
         is_furnished = asyncio.run(prepare(settings, settings.database_url, steps.report))
         told = accounts(settings, steps.report, is_furnished=is_furnished)
         steps.finish()
-        answered = listen(application, bound, settings.workers, lambda: _announce(settings, steps, told))
+        lost = functools.partial(_end_if_lost, embedded)
+        answered = listen(application, bound, settings.processes, lambda: _announce(settings, steps, told), lost)
     return 0 if answered else 1
 
 
@@ -150,7 +151,7 @@ def _database(settings: Settings) -> Iterator[EmbeddedPostgres | None]:
     if settings.database_url:
         yield None
         return
-    connections = settings.workers * settings.pool_size + SPARE_CONNECTIONS
+    connections = settings.processes * settings.pool_size + SPARE_CONNECTIONS
     embedded = EmbeddedPostgres(settings.data_dir, connections=connections)
     embedded.lock.take(_origin(settings))
     try:
@@ -165,11 +166,9 @@ def _database(settings: Settings) -> Iterator[EmbeddedPostgres | None]:
             raise DatabaseUnavailable(f"the database has ended by itself; its log is {embedded.log}")
 
 
-def _watch(embedded: EmbeddedPostgres) -> None:
+def _end_if_lost(embedded: EmbeddedPostgres | None) -> None:
     """End the server where its database has ended by itself: whoever runs the server starts both again."""
-    while embedded.alive():
-        time.sleep(1.0)
-    if embedded.lost():
+    if embedded is not None and embedded.lost():
         os.kill(os.getpid(), signal.SIGTERM)
 
 

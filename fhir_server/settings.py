@@ -13,7 +13,11 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from fhir_server.processors import processors
+
 MIB = 1024 * 1024
+MOST_PROCESSES = 8
+"""Server processes that nobody asked for: their connections are no more than PostgreSQL allows by default."""
 Level = Literal["structure", "base", "profiles"]
 """How closely a resource is compared with what FHIR and profiles say, from the least to the most."""
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -30,7 +34,7 @@ class Settings(BaseSettings):
     base_url: str = Field("", description="Public base of the FHIR API; empty: http://HOST:PORT/fhir.")
     data_dir: Path = Field(Path("data"), description="Folder of the embedded database, locks and reports.")
     database_url: str = Field("", description="URL of a PostgreSQL >= 15; empty: the embedded one in DATA_DIR.")
-    workers: int = Field(1, ge=1, le=64, description="Server processes.")
+    workers: int = Field(0, ge=0, le=64, description="Server processes; 0: one for each processor, at most 8.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     security: Literal["smart", "open"] = Field(
         "smart", description="How callers are known: by SMART access tokens, or not at all (`open`)."
@@ -100,6 +104,11 @@ class Settings(BaseSettings):
     validation_relax: bool = Field(False, description="Whether a client may ask for a lower level by `Prefer`.")
     required_profiles: str = Field("", description="Profiles that every resource of a type has to meet.")
     cors_origins: str = Field("*", description="Origins that browsers may call from, separated by commas.")
+
+    @cached_property
+    def processes(self) -> int:
+        """How many processes serve HTTP."""
+        return self.workers or min(MOST_PROCESSES, processors())
 
     @cached_property
     def fhir_base(self) -> str:

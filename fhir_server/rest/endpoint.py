@@ -33,8 +33,6 @@ PUBLIC = frozenset((b"/metadata", b"/.well-known/smart-configuration"))
 VARY = (b"vary", b"Accept, Accept-Encoding, Prefer")
 
 log = logging.getLogger("mediconnect.access")
-_process = os.urandom(4).hex()
-_numbers = itertools.count(1)
 
 
 class Endpoint:
@@ -43,9 +41,11 @@ class Endpoint:
     def __init__(self, prefix: bytes, context: Callable[[], Context]) -> None:
         self.prefix = prefix
         self.context = context
+        self._process = os.urandom(4).hex()  # here, for what is imported is the same in all processes
+        self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        number, started = _request_id(scope), time.perf_counter()
+        number, started = self._request_id(scope), time.perf_counter()
         REQUEST_ID.set(number)
         context = self.context()
         rendering, response = await self._answer(context, scope, receive)
@@ -56,6 +56,13 @@ class Endpoint:
         status = await send_response(scope, send, response, rendering, headers)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s %s %d %.1f ms", number, scope["method"], status, (time.perf_counter() - started) * 1000)
+
+    def _request_id(self, scope: Scope) -> str:
+        """The client's own id for the request where it is fit for a log, else one of ours."""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and CLIENT_ID.fullmatch(value):
+                return str(value.decode())
+        return f"{self._process}-{next(self._numbers)}"
 
     async def _answer(self, context: Context, scope: Scope, receive: Receive) -> tuple[Rendering, Response]:
         rendering = Rendering()
@@ -79,14 +86,6 @@ def peer_of(scope: Scope) -> str:
     """The address that the request came from."""
     client = scope.get("client")
     return str(client[0]) if client else ""
-
-
-def _request_id(scope: Scope) -> str:
-    """The client's own id for the request where it is fit for a log, else one of ours."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and CLIENT_ID.fullmatch(value):
-            return str(value.decode())
-    return f"{_process}-{next(_numbers)}"
 
 
 def _refused(refusal: Refusal) -> Response:

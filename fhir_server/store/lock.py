@@ -4,6 +4,7 @@ https://man7.org/linux/man-pages/man2/flock.2.html
 """
 
 import fcntl
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,11 +48,18 @@ class DataDirectoryLock:
                 os.close(descriptor)
                 raise DataDirectoryHeld(_held(self.data_dir, found)) from None
             self._descriptor = descriptor
+            os.register_at_fork(after_in_child=functools.partial(self._leave, descriptor))
             address = address or ""
         if address is not None:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n{address}\n".encode(), 0)
         return self
+
+    def _leave(self, descriptor: int) -> None:
+        """In a process that was forked from the holder: when the holder is killed, no other may keep the lock."""
+        if self._descriptor == descriptor:
+            os.close(descriptor)
+            self._descriptor = -1
 
     def release(self) -> None:
         """Give the lock back; releasing twice is harmless."""

@@ -92,6 +92,7 @@ def start(data_dir: Path) -> Start:
     @contextlib.contextmanager
     def started(**settings: str) -> Iterator[Server]:
         own = {"MEDICONNECT_DATA_DIR": str(data_dir), "MEDICONNECT_PORT": "0", "MEDICONNECT_DEMO": "0"}
+        own["MEDICONNECT_WORKERS"] = "1"
         environment = {name: text for name, text in os.environ.items() if not name.startswith("MEDICONNECT_")} | own
         environment |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{data_dir}"}
         environment |= {f"MEDICONNECT_{name}": text for name, text in settings.items()}
