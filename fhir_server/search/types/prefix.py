@@ -79,12 +79,15 @@ _AMOUNTS: Mapping[str, tuple[LiteralString, tuple[str, ...]]] = {
 }
 # The same as alternatives without a row in common, each of them one range of a b-tree: nearly all numbers are points, for
 # which `low` says all, and the ranges have an index of their own. Its condition is told as the migration tells it.
+# What has two ends begins with a row, which only an index that begins with `low` can answer: of two bounds the planner believes
+# that hardly anything is between them, and that an index in the order of pk may as well skip to it.
 _RANGES: LiteralString = "sign(high - low) = 1 AND high >= %s AND low < %s"
 _ALTERNATIVES: Mapping[str, tuple[tuple[LiteralString, tuple[str, ...]], ...]] = {
     "gt": (("low > %s", ("value",)), ("sign(high - low) = 1 AND high > %s AND low <= %s", ("value", "value"))),
     "ge": (("low >= %s", ("value",)), (_RANGES, ("value", "value"))),
     "eb": (("low < %s AND high < %s", ("value", "value")),),
-    "ap": (("low >= %s AND low <= %s", ("low", "high")), (_RANGES, ("low", "low"))),
+    "eq": (("(low, high) >= (%s, '-Infinity') AND low < %s AND high < %s", ("low", "high", "high")),),
+    "ap": (("(low, high) >= (%s, '-Infinity') AND low <= %s", ("low", "high")), (_RANGES, ("low", "low"))),
 }
 
 
