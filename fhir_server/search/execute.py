@@ -11,7 +11,7 @@ from typing import Any
 from fhir_server.search import contained, text
 from fhir_server.search.compile import Compiler, is_settled
 from fhir_server.search.fragment import Fragment, join, sql
-from fhir_server.search.include import MOST_INCLUDED, Inclusion, Match
+from fhir_server.search.include import MOST_INCLUDED, Asked, Inclusion, Match
 from fhir_server.search.parameter import Parameters
 from fhir_server.search.query import LAST, Page, Query, Words
 from fhir_server.search.walk import KNOWN, is_cut, walk
@@ -132,7 +132,10 @@ class Search:
         if not query.includes or not matches:
             return (), False
 
-        return await Inclusion(self.compiler.scope, self.parameters, self._fetch).of(query.includes, matches)
+        async def fetch(asked: Asked) -> list[Match]:
+            return [self._match(row) for row in await self._rows(asked.fragment, settled=asked.settled)]
+
+        return await Inclusion(self.compiler.scope, self.parameters, fetch).of(query.includes, matches)
 
     # --- total and score ----------------------------------------------------------------------------------------------
 

@@ -39,7 +39,15 @@ class Match:
     score: float | None = None
 
 
-Fetch = Callable[[Fragment], Awaitable[list[Match]]]
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A selection of (pk, type, id, content). `settled`: one plan is right for all values."""
+
+    fragment: Fragment
+    settled: bool
+
+
+Fetch = Callable[[Asked], Awaitable[list[Match]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +82,12 @@ class Inclusion:
                 found.update((match.pk, match) for match in await self.fetch(asked) if match.pk not in seen)
         return found
 
-    def _selected(self, include: Include, wanted: Fragment, types: Sequence[str]) -> Fragment:
+    def _selected(self, include: Include, wanted: Fragment, types: Sequence[str], *, settled: bool = False) -> Asked:
+        """What is wanted of the types; what must hold for the caller beside may be anything, and is planned for."""
         begun = sql(_SELECT, self.scope.tenant) + wanted + of_types(self.scope, types, "r.pk")
         if include.seen is not None:
             begun = begun + sql(" AND ") + condition(self.scope, types, include.seen)
-        return begun + sql(_CONTENT, MOST_INCLUDED + 1)
+        return Asked(begun + sql(_CONTENT, MOST_INCLUDED + 1), settled and include.seen is None)
 
     def _references(self, include: Include, kind: str) -> list[Parameter]:
         if include.parameter is not None:
@@ -90,7 +99,7 @@ class Inclusion:
 
     # --- _include -----------------------------------------------------------------------------------------------------
 
-    def _referred(self, include: Include, frontier: Iterable[Match]) -> Iterable[Fragment]:
+    def _referred(self, include: Include, frontier: Iterable[Match]) -> Iterable[Asked]:
         """What the matches refer to: references by their index, canonicals by the url of the target."""
         by_type: dict[str, list[Match]] = {}
         for match in frontier:
@@ -105,16 +114,16 @@ class Inclusion:
             for types, found in keys.items():
                 yield self._literal(include, [match.pk for match in some], found, types)
 
-    def _literal(self, include: Include, pks: list[int], keys: list[int], types: Sequence[str]) -> Fragment:
+    def _literal(self, include: Include, pks: list[int], keys: list[int], types: Sequence[str]) -> Asked:
         text: LiteralString = (
             "r.reference IN (SELECT x.target FROM index_reference x"
             " WHERE x.pk = ANY(%s::int8[]) AND x.key = ANY(%s::int8[]))"
         )
-        return self._selected(include, sql(text, pks, keys), types)
+        return self._selected(include, sql(text, pks, keys), types, settled=True)
 
     def _canonical(
         self, include: Include, parameter: Parameter, types: tuple[str, ...], matches: Iterable[Match]
-    ) -> Iterable[Fragment]:
+    ) -> Iterable[Asked]:
         paths = [path for path in parameter.paths if _CANONICAL & set(path.types)]
         if not paths:
             return
@@ -139,7 +148,7 @@ class Inclusion:
 
     # --- _revinclude --------------------------------------------------------------------------------------------------
 
-    def _referring(self, include: Include, frontier: Sequence[Match]) -> Iterable[Fragment]:
+    def _referring(self, include: Include, frontier: Sequence[Match]) -> Iterable[Asked]:
         """What refers to the matches, by their type and id, or by their url."""
         matches = [match for match in frontier if include.target in (None, match.type)]
         targets = [reference_key(self.scope.tenant, f"{match.type}/{match.id}") for match in matches]
@@ -156,7 +165,7 @@ class Inclusion:
         by_key: LiteralString = (
             "r.pk IN (SELECT x.pk FROM index_reference x WHERE x.target = ANY(%s::int8[]) AND x.key = ANY(%s::int8[]))"
         )
-        yield self._selected(include, sql(by_key, targets, keys), ())
+        yield self._selected(include, sql(by_key, targets, keys), (), settled=True)
 
     def _not_followed(self, include: Include) -> list[int]:
         """The keys of the parameters that the include is without."""
