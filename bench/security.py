@@ -2,15 +2,17 @@
 
 docs/access.md; `python -m bench.security` prints the table, `--record` writes it into docs/performance.md.
 
-The two servers are measured in turn, so that what else the machine does falls on both.
+The two servers are measured in turn, so that what else the machine does falls on both. The other one stands still meanwhile: it would
+else do what it has put off, such as sealing its audit trail, in the time of the one that is measured.
 """
 
 import asyncio
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +24,7 @@ from bench import report
 from bench.client import Connection, Target, request_bytes
 from bench.measurement import Cpu
 from bench.server import Server, data_directory, environment, start
+from fhir_server.settings import Settings
 
 CLIENTS = (16, 64)
 ROUNDS = 10
@@ -69,7 +72,7 @@ def _milliseconds(cpu: Cpu) -> float:
 async def side(name: str, folder: Path, stack: ExitStack, more: dict[str, str], *, bearer: bool) -> Side:
     """A server on a folder of its own, with the hospital inside, and the reads of its patients."""
     settings = {"DEMO": "1", **more}
-    server = start(folder, more=settings)
+    server = start(folder, workers=Settings(workers=0).processes, more=settings)
     stack.callback(server.stop)
     port = server.target.address[1]
     headers = {"authorization": f"Bearer {_token(folder, port, settings)}"} if bearer else {}
@@ -88,6 +91,16 @@ def _token(folder: Path, port: int, settings: dict[str, str]) -> str:
         command, env=environment(folder, port, 1, settings), capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
+
+
+@contextmanager
+def standing_still(server: Server) -> Iterator[None]:
+    """Meanwhile the server and its database do nothing."""
+    server.tell(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.tell(signal.SIGCONT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +133,14 @@ async def measured(rounds: int, seconds: float) -> list[Figures]:
 
 async def figures(sides: tuple[Side, Side], clients: int, rounds: int, seconds: float) -> Figures:
     """The medians of some rounds, the first of which warms up and does not count."""
-    for one in sides:
-        await one.round(clients, seconds)
-        one.rates.clear()
-        one.cpu.clear()
-    for _ in range(rounds):
-        for one in sides:
-            await one.round(clients, seconds)
     plain, smart = sides
+    for number in range(rounds + 1):
+        for one, other in ((plain, smart), (smart, plain)):
+            with standing_still(other.server):
+                await one.round(clients, seconds)
+            if number == 0:
+                one.rates.clear()
+                one.cpu.clear()
     share = median(theirs / ours for ours, theirs in zip(plain.rates, smart.rates, strict=True))
     return Figures(clients, (median(plain.rates), median(smart.rates)), (median(plain.cpu), median(smart.cpu)), share)
 

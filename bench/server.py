@@ -82,6 +82,13 @@ class Server:
     process: subprocess.Popen[bytes] | None = None
     started_in: float = 0.0
 
+    def tell(self, number: signal.Signals) -> None:
+        """Sends a signal to all processes of the server and of its database: SIGSTOP, and SIGCONT to let them go on."""
+        found = processes()
+        for pid in tree(found, self.meter.server) | tree(found, self.meter.database):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def stop(self) -> None:
         """Ends it in order, as Ctrl-C would."""
         if self.process is not None:

@@ -28,7 +28,7 @@ EXPLAINED = 8  # instances of a shape; each prefix and modifier may have a plan 
 class Options:
     """How much is measured. `clients` and `users` are the numbers to try; none in `clients`: each workload's own."""
 
-    seconds: float = 4.0
+    seconds: float = 3.0
     warm: float = 1.0
     rounds: int = 2
     clients: tuple[int, ...] = ()
@@ -36,7 +36,7 @@ class Options:
     pause: float = 0.0
     patients: int = 200
     hospital_patients: int = 200
-    growing_patients: int = 25
+    growing_patients: int = 15
     starts: int = 3
     workers: int = 1
     seed: str = "1"

@@ -28,7 +28,7 @@ from fhir_server.store.resources import Types
 BATCH = 100
 PAUSE = 0.5  # seconds between two looks
 SHARE = 0.3  # of the time, at most, that sealing takes while there is much to seal
-BUSY_SHARE = 0.03  # and while more comes in than that: then answering goes first
+BUSY_SHARE = 0.03  # and of all processes together, while more comes in than that: then answering goes first
 
 log = logging.getLogger("mediconnect")
 
@@ -37,7 +37,8 @@ log = logging.getLogger("mediconnect")
 class Sealer:
     """Seals the notes of a tenant. Of all processes one at a time does it; `base` is whom the events name as source.
 
-    A search that found up to `apart` patients becomes an AuditEvent for each of them.
+    A search that found up to `apart` patients becomes an AuditEvent for each of them. `busy_share` is the part of its time that
+    this process seals while more comes in than it can.
     """
 
     pool: Pool
@@ -48,6 +49,7 @@ class Sealer:
     base: str
     apart: int = 100
     kept: Callable[[], int] = lambda: 0  # how many notes this process has made so far
+    busy_share: float = BUSY_SHARE
 
     async def keep(self) -> None:
         """Seals what comes until it is cancelled; a failure is logged and tried again."""
@@ -58,7 +60,7 @@ class Sealer:
             except Exception as error:  # noqa: BLE001 - logged and tried again: the trail must not end with one failure
                 log.warning("the audit trail could not be sealed yet: %s", type(error).__name__)
             spent = time.monotonic() - begun
-            share = BUSY_SHARE if self.kept() - kept > BATCH // 10 else SHARE
+            share = self.busy_share if self.kept() - kept > BATCH // 10 else SHARE
             await asyncio.sleep(spent / share if more else PAUSE)
 
     async def catch_up(self, most: int = 20) -> None:

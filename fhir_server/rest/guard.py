@@ -14,7 +14,7 @@ from fhir_server.access.bearer import Bearers
 from fhir_server.access.criteria import Library
 from fhir_server.access.limit import Exchange, Limits
 from fhir_server.access.partner import partners_of
-from fhir_server.access.seal import Sealer
+from fhir_server.access.seal import BUSY_SHARE, Sealer
 from fhir_server.context import Context
 from fhir_server.interactions.conditional import search_context
 from fhir_server.store.pool import Pool
@@ -53,7 +53,7 @@ async def guarded(context: Context, authority: Authority, pool: Pool) -> AsyncIt
     ledger = Ledger(pool, context.tenant)
     sealer = Sealer(
         context.pool, context.tenant, context.parameters, context.types, context.shapes, context.base, settings.audit_patients,
-        kept=lambda: ledger.kept,
+        kept=lambda: ledger.kept, busy_share=BUSY_SHARE / settings.processes,
     )  # fmt: skip
     try:
         async with _kept(exchanging, sealer.keep()):

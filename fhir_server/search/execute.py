@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fhir_server.search import contained, text
-from fhir_server.search.compile import Compiler, is_settled
+from fhir_server.search.compile import MOST_SETTLED, Compiler, is_settled
 from fhir_server.search.fragment import Fragment, join, sql
 from fhir_server.search.include import MOST_INCLUDED, Asked, Inclusion, Match
 from fhir_server.search.parameter import Parameters
@@ -168,7 +168,7 @@ class Search:
             + join(" UNION ALL ", found)
             + sql(") s WHERE pk = ANY(%s::int8[]) GROUP BY pk", pks)
         )
-        scores = dict(await self._rows(summed))
+        scores = dict(await self._rows(summed, settled=len(found) <= MOST_SETTLED))
         return tuple(replace(match, score=min(1.0, scores.get(match.pk, 0.0))) for match in matches)
 
 
