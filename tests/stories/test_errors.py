@@ -150,7 +150,7 @@ def test_a_statement_that_takes_too_long_is_503_and_leaves_the_server_well(modul
         client(url) as fhir,
         psycopg.connect(module_database_url) as blocker,
     ):
-        blocker.execute("LOCK TABLE mediconnect.resource IN ACCESS EXCLUSIVE MODE")
+        blocker.execute("LOCK TABLE mediconnect.version IN ACCESS EXCLUSIVE MODE")
         answer = fhir.get("/Patient?active=true")
         blocker.rollback()
         assert (answer.status_code, issue(answer)["code"]) == (503, "too-costly")
