@@ -15,9 +15,9 @@ from fhir_server.search.keyset import Column, columns_of, in_order
 from fhir_server.search.order import DIRECTIONS, Key, keys_of
 from fhir_server.search.query import Query
 
-MOST = 1000  # rows of the leading term, as _FIRST says
+MOST = 4000  # rows of the leading term, as _FIRST says
 TYPES = frozenset(("date", "number", "quantity", "string", "uri"))
-_FIRST: LiteralString = " LIMIT 1001"
+_FIRST: LiteralString = " LIMIT 4001"
 _OF_LEAD: LiteralString = ") j WHERE j.pk = ANY(ARRAY(SELECT pk FROM lead)) ORDER BY j.pk, "
 _VALUES: tuple[LiteralString, ...] = ("j.v", "j.w")
 _JOINS: tuple[LiteralString, ...] = (
