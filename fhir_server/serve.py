@@ -151,8 +151,7 @@ def _database(settings: Settings) -> Iterator[EmbeddedPostgres | None]:
     if settings.database_url:
         yield None
         return
-    connections = settings.processes * settings.pool_size + SPARE_CONNECTIONS
-    embedded = EmbeddedPostgres(settings.data_dir, connections=connections)
+    embedded = EmbeddedPostgres(settings.data_dir, connections=settings.connections + SPARE_CONNECTIONS)
     embedded.lock.take(_origin(settings))
     try:
         yield embedded

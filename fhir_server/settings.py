@@ -16,8 +16,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from fhir_server.processors import processors
 
 MIB = 1024 * 1024
-MOST_PROCESSES = 8
-"""Server processes that nobody asked for: their connections are no more than PostgreSQL allows by default."""
+MOST_PROCESSES = 6
+"""Server processes that nobody asked for: their connections are no more than PostgreSQL allows by default, which is 100."""
+OWN_CONNECTIONS = 6
+"""Of a process beside its pool, at most: two of the audit trail and four of the authorization server."""
 Level = Literal["structure", "base", "profiles"]
 """How closely a resource is compared with what FHIR and profiles say, from the least to the most."""
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -34,7 +36,7 @@ class Settings(BaseSettings):
     base_url: str = Field("", description="Public base of the FHIR API; empty: http://HOST:PORT/fhir.")
     data_dir: Path = Field(Path("data"), description="Folder of the embedded database, locks and reports.")
     database_url: str = Field("", description="URL of a PostgreSQL >= 15; empty: the embedded one in DATA_DIR.")
-    workers: int = Field(0, ge=0, le=64, description="Server processes; 0: one for each processor, at most 8.")
+    workers: int = Field(0, ge=0, le=64, description="Server processes; 0: one for each processor, at most 6.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     security: Literal["smart", "open"] = Field(
         "smart", description="How callers are known: by SMART access tokens, or not at all (`open`)."
@@ -109,6 +111,11 @@ class Settings(BaseSettings):
     def processes(self) -> int:
         """How many processes serve HTTP."""
         return self.workers or min(MOST_PROCESSES, processors())
+
+    @cached_property
+    def connections(self) -> int:
+        """How many connections to the database all processes may have together."""
+        return self.processes * (self.pool_size + OWN_CONNECTIONS)
 
     @cached_property
     def fhir_base(self) -> str:

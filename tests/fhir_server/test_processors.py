@@ -37,3 +37,7 @@ def test_without_control_groups_it_is_what_the_process_may_use(tmp_path: Path):
 def test_the_server_takes_as_many_processes_as_it_is_told_else_one_for_each_processor():
     assert Settings(workers=3).processes == 3
     assert Settings(workers=0).processes == min(MOST_PROCESSES, processors())
+
+
+def test_connections_of_all_processes_fit_into_what_postgresql_allows_by_default():
+    assert Settings(workers=MOST_PROCESSES).connections <= 97  # of 100 three are for superusers
