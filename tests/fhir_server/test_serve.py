@@ -91,11 +91,10 @@ def start(data_dir: Path) -> Start:
 
     @contextlib.contextmanager
     def started(**settings: str) -> Iterator[Server]:
-        own = {"MEDICONNECT_DATA_DIR": str(data_dir), "MEDICONNECT_PORT": "0", "MEDICONNECT_DEMO": "0"}
-        own["MEDICONNECT_WORKERS"] = "1"
-        environment = {name: text for name, text in os.environ.items() if not name.startswith("MEDICONNECT_")} | own
+        own = {"DATA_DIR": str(data_dir), "PORT": "0", "DEMO": "0", "WORKERS": "1"} | settings
+        environment = {name: text for name, text in os.environ.items() if not name.startswith("MEDICONNECT_")}
         environment |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{data_dir}"}
-        environment |= {f"MEDICONNECT_{name}": text for name, text in settings.items()}
+        environment |= {f"MEDICONNECT_{name}": text for name, text in own.items()}
         process = subprocess.Popen(
             [sys.executable, "-c", COMMAND],
             env=environment,
@@ -248,8 +247,9 @@ def test_a_worker_that_dies_is_replaced(start: Start) -> None:
         assert server.end(signal.SIGTERM)[0] == 0
 
 
-def test_a_server_whose_database_died_says_so_and_can_start_again(start: Start, data_dir: Path) -> None:
-    with start() as server:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_whose_database_died_says_so_and_can_start_again(start: Start, data_dir: Path, workers: str) -> None:
+    with start(WORKERS=workers) as server:
         server.wait_until_it_answers()
         known = postmaster(data_dir / "postgres")
         assert known is not None
