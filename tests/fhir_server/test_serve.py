@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from io import StringIO
@@ -244,6 +245,15 @@ def test_a_worker_that_dies_is_replaced(start: Start) -> None:
             return len(seen - {str(worker)}) == 2
 
         wait_until(both_answer, "there is one worker only")
+        assert server.end(signal.SIGTERM)[0] == 0
+
+
+def test_connections_that_stay_are_shared_between_workers(start: Start) -> None:
+    with start(WORKERS="2") as server, contextlib.ExitStack() as stack:
+        server.wait_until_it_answers()
+        clients = [stack.enter_context(httpx.Client(trust_env=False, timeout=10)) for _ in range(20)]
+        answered = Counter(one.get(server.base + "/").text.split()[0] for one in clients)
+        assert sorted(answered.values()) in ([9, 11], [10, 10])
         assert server.end(signal.SIGTERM)[0] == 0
 
 

@@ -18,7 +18,7 @@ INDEPENDENT = ("profiles", "terminology", "smart_auth")
 
 # Where parts meet: these may import everything of the server and are imported by nothing below them.
 TOP = (
-    "__main__", "cli", "administration", "app", "smart", "people", "serve", "listen", "prepare", "first_accounts", "doctor",
+    "__main__", "cli", "administration", "app", "smart", "people", "serve", "listen", "door", "prepare", "first_accounts", "doctor",
     "terminal", "worker",
 )  # fmt: skip
 # Layers from top to bottom. A layer imports what stands below it; those on one line do not import each other,
