@@ -2,8 +2,8 @@
 
 docs/access.md; `python -m bench.security` prints the table, `--record` writes it into docs/performance.md.
 
-The two servers are measured in turn, so that what else the machine does falls on both. The other one stands still meanwhile: it would
-else do what it has put off, such as sealing its audit trail, in the time of the one that is measured.
+The two servers are measured in turn, in short rounds, so that what else the machine does falls on both. The other one stands still
+meanwhile: it would else do what it has put off, such as sealing its audit trail, in the time of the one that is measured.
 """
 
 import asyncio
@@ -27,8 +27,9 @@ from bench.server import Server, data_directory, environment, start
 from fhir_server.settings import Settings
 
 CLIENTS = (16, 64)
-ROUNDS = 10
-SECONDS = 1.5
+ROUNDS = 40
+SECONDS = 0.4
+WARM_UP = 1.5
 LEAST = 0.75  # of the open server's reads in a second
 BEARER = "practitioner@mediconnect.example"
 BEGIN, END = "<!-- security: begin -->", "<!-- security: end -->"
@@ -43,17 +44,30 @@ class Side:
     requests: list[bytes]
     rates: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
+    connections: list[Connection] = field(default_factory=list)
 
-    async def round(self, clients: int, seconds: float) -> None:
-        """One stretch with so many clients."""
-        connections = [Connection(self.server.target) for _ in range(clients)]
+    def connect(self, clients: int) -> None:
+        """So many clients from now on."""
+        self.connections = [Connection(self.server.target) for _ in range(clients)]
+
+    def forget(self) -> None:
+        """What was measured so far does not count."""
+        self.rates.clear()
+        self.cpu.clear()
+
+    def close(self) -> None:
+        """No clients any more."""
+        while self.connections:
+            self.connections.pop().close()
+
+    async def round(self, seconds: float) -> None:
+        """One stretch with all clients."""
         before, begun = self.server.meter.cpu(), time.perf_counter()
-        reads = sum(await asyncio.gather(*(self._read(one, n, begun + seconds) for n, one in enumerate(connections))))
+        reading = (self._read(one, n, begun + seconds) for n, one in enumerate(self.connections))
+        reads = sum(await asyncio.gather(*reading))
         took = time.perf_counter() - begun
         self.rates.append(reads / took)
         self.cpu.append(_milliseconds(self.server.meter.cpu() - before) / reads)
-        for one in connections:
-            one.close()
 
     async def _read(self, connection: Connection, number: int, until: float) -> int:
         done = 0
@@ -132,15 +146,21 @@ async def measured(rounds: int, seconds: float) -> list[Figures]:
 
 
 async def figures(sides: tuple[Side, Side], clients: int, rounds: int, seconds: float) -> Figures:
-    """The medians of some rounds, the first of which warms up and does not count."""
+    """The medians of some rounds, behind a stretch that warms up and does not count."""
     plain, smart = sides
-    for number in range(rounds + 1):
-        for one, other in ((plain, smart), (smart, plain)):
+    for one, other in ((plain, smart), (smart, plain)):
+        with standing_still(other.server):
+            one.connect(clients)
+            await one.round(WARM_UP)
+    for one in sides:
+        one.forget()
+    for number in range(rounds):
+        turn = ((plain, smart), (smart, plain))
+        for one, other in turn if number % 2 else turn[::-1]:
             with standing_still(other.server):
-                await one.round(clients, seconds)
-            if number == 0:
-                one.rates.clear()
-                one.cpu.clear()
+                await one.round(seconds)
+    for one in sides:
+        one.close()
     share = median(theirs / ours for ours, theirs in zip(plain.rates, smart.rates, strict=True))
     return Figures(clients, (median(plain.rates), median(smart.rates)), (median(plain.cpu), median(smart.cpu)), share)
 
@@ -154,7 +174,7 @@ def table(found: Sequence[Figures]) -> str:
 def main(arguments: Sequence[str] = (), rounds: int = ROUNDS, seconds: float = SECONDS) -> int:
     """Measures and prints, with `--record` into docs/performance.md, too; 1 where the secured server is too slow.
 
-    That is for the most clients: with fewer it is not the work that counts, but that a note has to be on the disk first.
+    That is for any number of clients.
     """
     found = uvloop.run(measured(rounds, seconds))
     print(table(found))
@@ -165,7 +185,7 @@ def main(arguments: Sequence[str] = (), rounds: int = ROUNDS, seconds: float = S
             f" {on['cores']} cores ({on['processor']})."
         )
         report.between(report.PAGE, BEGIN, END, f"{said}\n\n{table(found)}")
-    return 0 if found[-1].share >= LEAST else 1
+    return 0 if all(one.share >= LEAST for one in found) else 1
 
 
 if __name__ == "__main__":

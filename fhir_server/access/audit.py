@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from fhir_server.outcome import refuse
 from fhir_server.store.audit import Note, append
 from fhir_server.store.gather import Gather
@@ -17,9 +19,6 @@ from smart_auth.event import Event
 
 MOST_AT_ONCE = 500
 MOST_PATIENTS = 2000
-"""Most patients that one note names: those of the largest page, with what it includes."""
-LONGEST = 8192
-_PATIENTS = 2000
 """Most patients that one note names: those of the largest page, with what it includes."""
 LONGEST = 8192
 _PATIENT = re.compile(rb'(Patient/[A-Za-z0-9\-.]{1,64})"')
@@ -47,9 +46,8 @@ class Trail:
         query: str | None = None, detail: str | None = None,
     ) -> Note:  # fmt: skip
         """What is kept of one interaction that ended with an HTTP status."""
-        token, named = self.token, tuple(dict.fromkeys(patients))
-        if len(named) > MOST_PATIENTS:
-            detail = " ".join(one for one in (detail, f"and {len(named) - MOST_PATIENTS} more patients") if one)
+        token = self.token
+        named, detail = _named(patients, detail)
         return Note(
             subtype=subtype,
             status=status,
@@ -60,7 +58,7 @@ class Trail:
             token=token.id if token else None,
             network=self.network,
             request=self.request,
-            patients=named[:MOST_PATIENTS],
+            patients=named,
             entities=tuple(entities),
             query=query[:LONGEST] if query is not None else None,
             detail=detail[:LONGEST] if detail is not None else None,
@@ -78,13 +76,27 @@ def patients_in(content: bytes | None, kind: str = "", resource_id: str = "") ->
     return own if content is None else [*own, *(one.decode() for one in _PATIENT.findall(content))]
 
 
+def about(note: Note, content: bytes | None) -> Note:
+    """The note of a read of one resource, with the patients that this text of it tells of."""
+    kind, _, resource_id = note.entities[0].partition("/")
+    patients, detail = _named(patients_in(content, kind, resource_id), note.detail)
+    return msgspec.structs.replace(note, patients=patients, detail=detail)
+
+
+def _named(patients: Iterable[str], detail: str | None) -> tuple[tuple[str, ...], str | None]:
+    """Each patient once, no more than a note names, and the detail, which tells how many more there were."""
+    named = tuple(dict.fromkeys(patients))
+    if len(named) > MOST_PATIENTS:
+        detail = " ".join(one for one in (detail, f"and {len(named) - MOST_PATIENTS} more patients") if one)
+    return named[:MOST_PATIENTS], detail
+
+
 class Ledger:
     """Keeps the notes of one process, on a connection of its own: whoever waits here may hold one of the pool."""
 
     def __init__(self, pool: Pool, tenant: int) -> None:
         self._pool = pool
         self._tenant = tenant
-        self.kept = 0  # notes so far
         self._append: Gather[Note, None] = Gather(self._appended, most=MOST_AT_ONCE)
 
     async def keep(self, note: Note) -> None:
@@ -98,7 +110,6 @@ class Ledger:
     async def _appended(self, notes: list[Note]) -> list[None]:
         async with self._pool.connection() as conn:
             await append(conn, self._tenant, notes)
-        self.kept += len(notes)
         return [None] * len(notes)
 
 

@@ -25,6 +25,7 @@ NEVER_CHANGED = frozenset(("AuditEvent",))
 class Rights:
     """What one token allows. A *letter* is one of SMART's: c create, r read, u update, d delete, s search.
 
+    `hides`: some type has hidden elements, so that answers have to be looked through.
     Terms are made once for a letter and a type. Anything that cannot be understood allows nothing.
     """
 
@@ -39,6 +40,7 @@ class Rights:
         self._terms: dict[tuple[str, str, Moment], Term | None] = {}
         self._visible: dict[tuple[str, tuple[str, ...]], Term | None] = {}
         self._hidden: dict[str, frozenset[str]] = {}
+        self.hides = token.account is not None and any(one.hidden for one in self._policies)
 
     @property
     def administers(self) -> bool:
@@ -213,11 +215,6 @@ class Rights:
         if self.token.account is None or not named:
             return frozenset()
         return frozenset.intersection(*(one.get(resource_type, frozenset()) for one in named))
-
-    @property
-    def hides(self) -> bool:
-        """Whether any type has hidden elements, so that answers have to be looked through."""
-        return self.token.account is not None and any(one.hidden for one in self._policies)
 
     def hidden_types(self) -> list[str]:
         """The types that have hidden elements."""

@@ -8,10 +8,11 @@ import hashlib
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from fhir_server.access.audit import about
 from fhir_server.access.balp import audit_event, for_each_patient
 from fhir_server.json import dump_json
 from fhir_server.search.index import extract, shape_of
@@ -27,8 +28,10 @@ from fhir_server.store.resources import Types
 
 BATCH = 100
 PAUSE = 0.5  # seconds between two looks
-SHARE = 0.3  # of the time, at most, that sealing takes while there is much to seal
-BUSY_SHARE = 0.03  # and of all processes together, while more comes in than that: then answering goes first
+SLICES = 10  # of a pause
+SHARE = 0.3  # of the time, at most, that sealing takes while there is much to seal and nothing else to do
+BUSY = 0.25  # of a processor: a process that works so much for others has next to no time for it
+BUSY_SHARE = 0.005  # of the time, which it takes all the same, of all processes together
 
 log = logging.getLogger("mediconnect")
 
@@ -38,7 +41,7 @@ class Sealer:
     """Seals the notes of a tenant. Of all processes one at a time does it; `base` is whom the events name as source.
 
     A search that found up to `apart` patients becomes an AuditEvent for each of them. `busy_share` is the part of its time that
-    this process seals while more comes in than it can.
+    this process seals while it has much else to do.
     """
 
     pool: Pool
@@ -48,20 +51,35 @@ class Sealer:
     shapes: KnownShapes
     base: str
     apart: int = 100
-    kept: Callable[[], int] = lambda: 0  # how many notes this process has made so far
     busy_share: float = BUSY_SHARE
 
     async def keep(self) -> None:
         """Seals what comes until it is cancelled; a failure is logged and tried again."""
+        owed = 0.0  # seconds of sealing that are still to be made good
         while True:
-            begun, more, kept = time.monotonic(), False, self.kept()
-            try:
-                more = await self.seal()
-            except Exception as error:  # noqa: BLE001 - logged and tried again: the trail must not end with one failure
-                log.warning("the audit trail could not be sealed yet: %s", type(error).__name__)
-            spent = time.monotonic() - begun
-            share = self.busy_share if self.kept() - kept > BATCH // 10 else SHARE
-            await asyncio.sleep(spent / share if more else PAUSE)
+            if owed <= 0:
+                begun = time.monotonic()
+                more = await self._tried()
+                owed = time.monotonic() - begun if more else 0.0
+            owed -= await self._pause()
+
+    async def _tried(self) -> bool:
+        try:
+            return await self.seal()
+        except Exception as error:  # noqa: BLE001 - logged and tried again: the trail must not end with one failure
+            log.warning("the audit trail could not be sealed yet: %s", type(error).__name__)
+            return False
+
+    async def _pause(self) -> float:
+        """A pause, and how many seconds of sealing it is good for: the fewer, the more this process worked meanwhile."""
+        passed, worked = 0.0, time.process_time()
+        for _ in range(SLICES):
+            begun = time.monotonic()
+            await asyncio.sleep(PAUSE / SLICES)
+            # What took much longer is work that held this up, or a machine that slept: neither was time to spare.
+            passed += min(time.monotonic() - begun, 2 * PAUSE / SLICES)
+        load = (time.process_time() - worked) / passed
+        return passed * max(self.busy_share, SHARE * (1 - load / BUSY))
 
     async def catch_up(self, most: int = 20) -> None:
         """Seals what is noted now, so that a search for AuditEvents finds it; no more than a bounded number of times."""
@@ -85,13 +103,16 @@ class Sealer:
         if self.shapes.stale:
             await refresh(conn, self.tenant, self.parameters, self.shapes)
         now = datetime.now(UTC).replace(microsecond=0)
-        made = [self._write(note, row.recorded, now) for row in rows for note in self._apart(row)]
+        read = await audit.what_was_read(conn, self.tenant, rows)
+        made = [self._write(note, row.recorded, now) for row in rows for note in self._apart(row, read)]
         await write(conn, self.tenant, made, self.shapes)
         number, chain = await audit.last_seal(conn, self.tenant)
         await audit.seal(conn, self.tenant, chained(made, number, chain), [row.seq for row in rows])
         return sum(row.events for row in rows) >= BATCH
 
-    def _apart(self, row: Row) -> list[Note]:
+    def _apart(self, row: Row, read: Mapping[int, bytes]) -> list[Note]:
+        if row.versions is not None:
+            return [about(note, read.get(seq)) for note, seq in zip(row.notes, row.versions, strict=True)]
         return [part for note in row.notes for part in for_each_patient(note, self.apart)]
 
     def _write(self, note: Note, recorded: datetime, sealed: datetime) -> Write:

@@ -23,8 +23,9 @@ from fhir_server.outcome import Issue, Refusal, refuse
 from fhir_server.search.index import extract, shape_of
 from fhir_server.search.key import reference_key
 from fhir_server.search.registration import check, refresh, register
-from fhir_server.store.audit import Note, write_noted
+from fhir_server.store.audit import Note
 from fhir_server.store.changes import Write
+from fhir_server.store.noted import write_noted
 from fhir_server.store.resources import Current, current
 from fhir_server.store.rows import Rows
 from fhir_server.store.shared import Asked

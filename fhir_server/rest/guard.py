@@ -53,7 +53,7 @@ async def guarded(context: Context, authority: Authority, pool: Pool) -> AsyncIt
     ledger = Ledger(pool, context.tenant)
     sealer = Sealer(
         context.pool, context.tenant, context.parameters, context.types, context.shapes, context.base, settings.audit_patients,
-        kept=lambda: ledger.kept, busy_share=BUSY_SHARE / settings.processes,
+        busy_share=BUSY_SHARE / settings.processes,
     )  # fmt: skip
     try:
         async with _kept(exchanging, sealer.keep()):

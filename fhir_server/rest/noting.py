@@ -26,7 +26,7 @@ async def noted(context: Context, request: Request, code: str, run: Run) -> Resp
     ledger, trail = context.ledger, request.trail or context.trail
     if ledger is None or trail is None:
         return await run(context)
-    trail = trail.begun()
+    request.trail = trail = trail.begun()
     try:
         response = await run(context if code in READING else replace(context, trail=trail))
     except Exception as error:

@@ -21,6 +21,11 @@ def if_none_match_any(headers: Mapping[str, str]) -> bool:
     return headers.get("if-none-match", "").strip() == "*"
 
 
+def is_conditional(headers: Mapping[str, str]) -> bool:
+    """Whether a read asks for what the client does not have yet."""
+    return "if-none-match" in headers or "if-modified-since" in headers
+
+
 def not_modified(headers: Mapping[str, str], version: int, written: datetime) -> bool:
     """Whether the client has this version already (conditional read). If-None-Match outranks If-Modified-Since."""
     tags = headers.get("if-none-match")

@@ -4,17 +4,19 @@ https://hl7.org/fhir/R4/http.html#read, #vread and #cread
 """
 
 from fhir_server.access.element import shown
+from fhir_server.access.logic import ALL
 from fhir_server.context import Context
 from fhir_server.json import dump_json
 from fhir_server.operations.registry import definition
 from fhir_server.outcome import Issue, Refusal, refuse
 from fhir_server.rest import binary
-from fhir_server.rest.preconditions import not_modified
+from fhir_server.rest.preconditions import is_conditional, not_modified
 from fhir_server.rest.request import Request
 from fhir_server.rest.response import Response, version_headers
 from fhir_server.rest.shape import transform_for
 from fhir_server.sight import seen
 from fhir_server.store import resources
+from fhir_server.store.noted import NotedRead
 from fhir_server.store.resources import Version
 
 
@@ -24,9 +26,28 @@ async def read(context: Context, request: Request) -> Response:
     own = definition(resource_id) if kind == "OperationDefinition" else None
     if own is not None:
         return Response(200, dump_json(own))
-    kept = await context.read(context.type_code(kind), resource_id)
+    kept = await _noted(context, request, kind, resource_id)
     kept = await seen(context, kind, resource_id, kept, current=True)
     return _response(context, request, kind, resource_id, kept)
+
+
+async def _noted(context: Context, request: Request, kind: str, resource_id: str) -> Version | None:
+    """What is kept, read and noted by one statement where it is known before what there is to note of a resource that exists."""
+    target, trail = (context.type_code(kind), resource_id), request.trail
+    if trail is None or context.pinned is not None or not _answered_whole(context, request, kind):
+        return await context.read(*target)
+    note = trail.note("read", 200, entities=(f"{kind}/{resource_id}",))
+    kept = await context.shared.noted(NotedRead(target, note))
+    trail.written = kept is not None and kept.content is not None
+    return kept
+
+
+def _answered_whole(context: Context, request: Request, kind: str) -> bool:
+    """Whether a resource of the type that exists is the answer whatever it says: the caller sees all, and asks for no less."""
+    rights = context.rights
+    if rights is None or request.query or is_conditional(request.headers):
+        return False
+    return rights.term("r", kind) == ALL
 
 
 async def vread(context: Context, request: Request) -> Response:

@@ -1,6 +1,7 @@
-"""The record of what happened, before it is sealed: rows appended for reads, and by the statement that writes.
+"""The record of what happened, before it is sealed, and the seals.
 
-The tables are in migrations/0007_access.sql and 0012_notes.sql; what they mean: docs/access.md.
+The tables are in migrations/0007_access.sql, 0012_notes.sql and 0013_reads.sql; what they mean: docs/access.md. Notes are
+appended here, or by the statement that reads or writes: store/noted.py.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,6 @@ import msgspec
 
 from fhir_server.store import array
 from fhir_server.store.array import Binary
-from fhir_server.store.changes import BRIEFLY, WRITE, KnownShapes, Write, parameters
 from fhir_server.store.connection import Connection
 
 MOST_EVENTS = 100
@@ -22,11 +22,12 @@ INSERT INTO audit (tenant, notes, events)
 SELECT $1, convert_from(n, 'UTF8')::json, e FROM unnest($2::bytea[], $3::int8[]) AS r (n, e)
 """
 WAITING = """
-SELECT seq, recorded, notes::text, events
-FROM (SELECT seq, recorded, notes, events, sum(events) OVER (ORDER BY seq) - events AS before
-      FROM (SELECT seq, recorded, notes, events FROM audit WHERE tenant = $1 ORDER BY seq LIMIT $2) AS oldest) AS first
+SELECT seq, recorded, notes::text, events, versions
+FROM (SELECT seq, recorded, notes, events, versions, sum(events) OVER (ORDER BY seq) - events AS before
+      FROM (SELECT seq, recorded, notes, events, versions FROM audit WHERE tenant = $1 ORDER BY seq LIMIT $2) AS oldest) AS first
 WHERE before < $2 ORDER BY seq
 """
+READ = "SELECT seq, content FROM version WHERE tenant = $1 AND seq = ANY($2::int8[])"
 LAST_SEAL = "SELECT number, chain FROM audit_seal WHERE tenant = $1 ORDER BY number DESC LIMIT 1"
 SEAL = """
 INSERT INTO audit_seal (tenant, number, id, digest, chain)
@@ -43,11 +44,6 @@ WHERE s.tenant = $1 AND s.number > $2 ORDER BY s.number LIMIT $3
 """
 TRY_LOCK = "SELECT pg_try_advisory_xact_lock(x'4d434155'::int, $1)"
 LOCK = "SELECT pg_advisory_xact_lock(x'4d434155'::int, $1) IS NOT NULL"
-
-# The parameters of write_versions, then those of APPEND, which go with it in one statement.
-_LAST = WRITE.count(b"$")
-_NOTED = APPEND.replace("$2", f"${_LAST + 1}").replace("$3", f"${_LAST + 2}")
-WRITE_NOTED = b"WITH noted AS (" + _NOTED.encode() + b") " + WRITE
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -75,12 +71,16 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Notes that were made together, with their number and the time, still to be sealed; `events` is of how many at most."""
+    """Notes that were made together, with their number and the time, still to be sealed; `events` is of how many at most.
+
+    `versions`: what each of them read, by version.seq, where that tells which patients they are about; else None.
+    """
 
     seq: int
     recorded: datetime
     notes: list[Note]
     events: int
+    versions: list[int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +99,16 @@ class Sealed:
 _decode = msgspec.json.Decoder(list[Note]).decode
 
 
-def _rows(notes: Sequence[Note]) -> tuple[Binary, Binary]:
+def encoded(notes: Note | Sequence[Note]) -> bytes:
+    """Notes as JSON that PostgreSQL takes: it keeps no NUL."""
+    return msgspec.json.encode(notes).replace(b"\\u0000", b"\\ufffd")
+
+
+def rows_of(notes: Sequence[Note]) -> tuple[Binary, Binary]:
     """The columns notes and events of the rows that the notes are kept in."""
     rows, events = [], []
     for row, many in _portions(notes):
-        rows.append(msgspec.json.encode(row).replace(b"\\u0000", b"\\ufffd"))
+        rows.append(encoded(row))
         events.append(many)
     return array.bytea(rows), array.int8(events)
 
@@ -123,27 +128,21 @@ def _portions(notes: Sequence[Note]) -> Iterator[tuple[Sequence[Note], int]]:
 
 async def append(conn: Connection, tenant: int, notes: Sequence[Note]) -> None:
     """Adds the notes in one statement; outside a transaction they are on disk when it returns."""
-    await conn.run(APPEND, (tenant, *_rows(notes)))
-
-
-async def write_noted(
-    conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes, notes: Sequence[Note],
-    generation: int | None = None, *, brief: bool = False,
-) -> None:  # fmt: skip
-    """As store.changes.write, with the notes of it in the same statement: both are kept, or neither."""
-    unknown = shapes.unknown(writes)
-    made_by = shapes.generation if generation is None else generation
-    values = [*parameters(tenant, writes, unknown, made_by), *_rows(notes)]
-    statement = WRITE_NOTED + BRIEFLY if brief else WRITE_NOTED
-    await shapes.watch(conn.run(statement, values))
-    if conn.info.transaction_status == 0:
-        shapes.ids.update(unknown)
+    await conn.run(APPEND, (tenant, *rows_of(notes)))
 
 
 async def waiting(conn: Connection, tenant: int, most: int) -> list[Row]:
     """The oldest rows that are not sealed: as many as become `most` AuditEvents, or a few more."""
     rows = await (await conn.run(WAITING, (tenant, most))).fetchall()
-    return [Row(seq, recorded, _decode(notes), events) for seq, recorded, notes, events in rows]
+    return [Row(seq, recorded, _decode(notes), events, versions) for seq, recorded, notes, events, versions in rows]
+
+
+async def what_was_read(conn: Connection, tenant: int, rows: Sequence[Row]) -> dict[int, bytes]:
+    """The contents that the notes of the rows tell of, by version.seq."""
+    versions = {one for row in rows for one in row.versions or ()}
+    if not versions:
+        return {}
+    return dict(await (await conn.run(READ, (tenant, sorted(versions)), binary=True)).fetchall())
 
 
 async def lock(conn: Connection, tenant: int, *, wait: bool) -> bool:

@@ -21,6 +21,7 @@ LATE = 0.1
 class Gather(Generic[W, R]):
     """Serves what is wanted in batches of at most `most`, up to `lanes` of them at a time where many wait.
 
+    `rounds`: how often the event loop goes round before a batch is closed, so that what it has received already goes along.
     A batch that is late counts no more: what waits, or comes, has another lane. `serve` answers a batch in its order: an
     exception for whoever is refused, a task for whoever is answered later; where it raises, all of the batch are refused.
     """
@@ -31,8 +32,10 @@ class Gather(Generic[W, R]):
         *,
         most: int,
         lanes: int = 1,
+        rounds: int = 1,
     ) -> None:
         self._serve = serve
+        self._rounds = rounds
         self._most = most
         self._lanes = lanes
         self._open: set[object] = set()
@@ -55,7 +58,8 @@ class Gather(Generic[W, R]):
     async def _run(self, lane: object) -> None:
         try:
             while True:
-                await asyncio.sleep(0)  # what has come in the meantime goes along
+                for _ in range(self._rounds):
+                    await asyncio.sleep(0)  # what has come in the meantime goes along
                 if not self._waiting or lane not in self._open:
                     break
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]

@@ -76,6 +76,10 @@ class Current:
     content: bytes | None
 
 
+Target = tuple[int, str]
+"""A resource by the number of its type and its id."""
+
+
 class Types:
     """The small numbers of the resource types, as the database has them."""
 
@@ -96,11 +100,11 @@ async def read(conn: Connection, tenant: int, type_code: int, resource_id: str) 
     return Version(*row) if row else None
 
 
-async def read_each(conn: Connection, tenant: int, targets: Sequence[tuple[int, str]]) -> list[Version | None]:
+async def read_each(conn: Connection, tenant: int, targets: Sequence[Target]) -> list[Version | None]:
     """As `read`, of many (type code, id), in their order."""
     if len(targets) == 1:
         return [await read(conn, tenant, *targets[0])]
-    cursor = await conn.run(READ_EACH, (tenant, *_columns(targets)), binary=True)
+    cursor = await conn.run(READ_EACH, (tenant, *columns(targets)), binary=True)
     found = {n: Version(*row) for n, *row in await cursor.fetchall()}
     return [found.get(n) for n in range(1, len(targets) + 1)]
 
@@ -119,16 +123,15 @@ async def contents(conn: Connection, tenant: int, type_code: int, resource_id: s
     return [one for one in row if one is not None] if row else []
 
 
-async def current(
-    conn: Connection, tenant: int, targets: Sequence[tuple[int, str]], *, lock: bool
-) -> dict[tuple[int, str], Current]:
+async def current(conn: Connection, tenant: int, targets: Sequence[Target], *, lock: bool) -> dict[Target, Current]:
     """The latest version of each (type code, id) that was ever used; with `lock`, nobody else can write them now."""
-    types, ids = _columns(targets)
+    types, ids = columns(targets)
     if lock:
         await conn.run(LOCK, (tenant, types, ids))
     cursor = await conn.run(CURRENT, (tenant, types, ids), binary=True)
     return {targets[row[0] - 1]: Current(*row[1:]) for row in await cursor.fetchall()}
 
 
-def _columns(targets: Sequence[tuple[int, str]]) -> tuple[str, str]:
+def columns(targets: Sequence[Target]) -> tuple[str, str]:
+    """The types and the ids, each as an array."""
     return array.plain([str(code) for code, _ in targets]), array.text([resource_id for _, resource_id in targets])

@@ -9,22 +9,24 @@ from dataclasses import dataclass
 
 import psycopg
 
-from fhir_server.store.audit import Note, write_noted
+from fhir_server.store.audit import Note
 from fhir_server.store.changes import KnownShapes, Write, write
 from fhir_server.store.connection import Connection
 from fhir_server.store.gather import Gather
+from fhir_server.store.noted import NotedRead, read_noted, write_noted
 from fhir_server.store.pool import Pool
-from fhir_server.store.resources import Current, Version, current, read_each
+from fhir_server.store.resources import Current, Target, Version, current, read_each
 from fhir_server.store.rows import RecentRows
 from fhir_server.store.turn import Turns
 
-Target = tuple[int, str]  # type code and id
 MOST_READ = 64
 MOST_WRITTEN = 32
 LARGE = 1 << 20  # bytes
 # Of writes two, so that one is under way while the database makes the other durable. Reads take so short that larger batches
 # are worth more.
 LANES = 2
+# Of the event loop, before reads that are noted go: each batch waits for the disk, so who is just coming goes along.
+ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Shared:
         self._tenant = tenant
         self._shapes = shapes
         self.read: Gather[Target, Version | None] = Gather(self._read, most=MOST_READ)
+        self.noted: Gather[NotedRead, Version | None] = Gather(self._read_noted, most=MOST_READ, rounds=ROUNDS)
         self.current: Gather[Target, Current | None] = Gather(self._current, most=MOST_READ)
         self.write: Gather[Asked, None] = Gather(self._write, most=MOST_WRITTEN, lanes=LANES)
         self.recent = RecentRows()
@@ -52,6 +55,10 @@ class Shared:
     async def _read(self, targets: list[Target]) -> Sequence[Version | None]:
         async with self._pool.connection() as conn:
             return await read_each(conn, self._tenant, targets)
+
+    async def _read_noted(self, reads: list[NotedRead]) -> Sequence[Version | None]:
+        async with self._pool.connection() as conn:
+            return await read_noted(conn, self._tenant, reads)
 
     async def _current(self, targets: list[Target]) -> Sequence[Current | None]:
         async with self._pool.connection() as conn:

@@ -80,6 +80,45 @@ def test_a_read_says_who_read_what_of_whom(server):
     assert event["source"]["site"] == AUDIENCE
 
 
+def test_every_read_is_on_record_once_whatever_came_of_it(server):
+    """Those of what is there are noted by the statement that reads, all others when it is known what came of them."""
+    name = written(server, {"resourceType": "Patient", "id": fresh()[:20]})
+    gone = written(server, {"resourceType": "Patient", "id": fresh()[:20]})
+    server.setup.delete(f"/{gone}")
+    never = f"Patient/{fresh()[:20]}"
+    doctor: dict[str, Any] = {"roles": ("practitioner",), "fhir_user": "Practitioner/reader"}
+    with server.client("user/*.rs", **doctor) as http:
+        assert http.get(f"/{name}").status_code == 200
+        assert http.get(f"/{name}", headers={"if-none-match": 'W/"1"'}).status_code == 304
+        assert http.get(f"/{name}?_summary=true").status_code == 200
+        assert http.get(f"/{gone}").status_code == 410
+        assert http.get(f"/{never}").status_code == 404
+    found = events(server, "agent=Practitioner/reader&_count=50")
+    told = sorted((whats(event)[0], event["outcome"]) for event in found)
+    assert told == sorted([(name, "0")] * 3 + [(gone, "4"), (never, "4")])
+    assert {coded(event)[0] for event in found} == {"read"}
+
+
+def test_reads_at_the_same_time_are_on_record_each_with_its_own_patient(server):
+    patients = [written(server, {"resourceType": "Patient", "id": fresh()[:20]}) for _ in range(8)]
+    names = [written(server, {**observation(one), "id": fresh()[:20]}) for one in patients]
+    missing = [f"Observation/{fresh()[:20]}" for _ in names]
+    headers = bearer("user/*.rs", roles=("practitioner",), fhir_user="Practitioner/many")
+
+    async def asked() -> None:
+        async with httpx.AsyncClient(base_url=server.base, headers=headers, timeout=60) as http:
+            wanted = [one for pair in zip(names, missing, strict=True) for one in pair]
+            answers = await asyncio.gather(*(http.get(f"/{one}") for one in wanted))
+        assert [one.status_code for one in answers] == [200, 404] * len(names)
+
+    asyncio.run(asked())
+    found = events(server, "agent=Practitioner/many&_count=50")
+    assert sorted(whats(one) for one in found if one["outcome"] == "0") == sorted(
+        map(list, zip(names, patients, strict=True))
+    )
+    assert sorted(whats(one) for one in found if one["outcome"] == "4") == sorted([one] for one in missing)
+
+
 def test_a_write_is_on_record_with_the_version_it_made(server):
     name = written(server, {"resourceType": "Patient", "id": fresh()[:20]})
     server.setup.put(f"/{name}", json={"resourceType": "Patient", "id": name.partition("/")[2], "active": True})

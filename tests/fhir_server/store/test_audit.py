@@ -2,7 +2,10 @@
 
 from fhir_server.access.audit import MOST_AT_ONCE
 from fhir_server.context import Context
-from fhir_server.store.audit import MOST_EVENTS, Note, append, waiting
+from fhir_server.interactions.change import Change
+from fhir_server.interactions.write import change
+from fhir_server.store.audit import MOST_EVENTS, Note, append, waiting, what_was_read
+from fhir_server.store.noted import NotedRead, read_noted
 from tests.fhir_server.working import run
 
 
@@ -51,5 +54,31 @@ def test_what_waits_is_told_in_portions(database_url: str):
                 await append(conn, context.tenant, [note()] * MOST_AT_ONCE)
             rows = await waiting(conn, context.tenant, MOST_EVENTS + 1)
         assert [row.events for row in rows] == [MOST_EVENTS] * 2
+
+    run(database_url, story)
+
+
+def test_a_read_and_its_note_are_one_statement(database_url: str):
+    """Nothing is noted of what is not there, for that is not what the note says."""
+
+    async def story(context: Context) -> None:
+        code = context.type_code("Patient")
+        for name in ("one", "two", "gone"):
+            await change(context, Change("Patient", name, {"resourceType": "Patient", "id": name}))
+        await change(context, Change("Patient", "gone", None))
+        reads = [
+            NotedRead((code, name), note(entities=(f"Patient/{name}",), detail='"\0\\'))
+            for name in ("two", "never", "gone", "one", "two")
+        ]
+        async with context.connection() as conn:
+            found = await read_noted(conn, context.tenant, reads)
+            nothing = await read_noted(conn, context.tenant, reads[1:3])
+            (row,) = await waiting(conn, context.tenant, 10)
+            contents = await what_was_read(conn, context.tenant, [row])
+        assert [one and one.content for one in found[:3]] == [contents[row.versions[0]], None, None]
+        assert nothing[0] is None
+        assert [one.entities[0] for one in row.notes] == ["Patient/two", "Patient/one", "Patient/two"]
+        assert row.events == 3
+        assert [b'"id":"two"' in contents[seq] for seq in row.versions] == [True, False, True]
 
     run(database_url, story)

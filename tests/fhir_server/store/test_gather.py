@@ -50,6 +50,20 @@ def test_what_comes_while_a_batch_is_under_way_goes_with_the_next():
     assert served.batches == [[1], [2, 3, 4]]
 
 
+def test_what_comes_within_some_rounds_of_the_loop_goes_along():
+    served = Served()
+
+    async def story() -> None:
+        gather: Gather[int, int] = Gather(served, most=100, rounds=3)
+        first = asyncio.create_task(gather(1))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await asyncio.gather(first, gather(2))
+
+    asyncio.run(story())
+    assert served.batches == [[1, 2]]
+
+
 @pytest.mark.parametrize("lanes", [1, 2, 3])
 def test_there_are_never_more_batches_under_way_than_lanes(lanes: int):
     served = Served()

@@ -1,0 +1,66 @@
+"""Statements that do something and keep a note of it: both, or neither.
+
+The notes are those of store/audit.py; docs/access.md.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fhir_server.store import array
+from fhir_server.store.audit import APPEND, Note, encoded, rows_of
+from fhir_server.store.changes import BRIEFLY, WRITE, KnownShapes, Write, parameters
+from fhir_server.store.connection import Connection
+from fhir_server.store.resources import Target, Version, columns
+
+# The parameters of write_versions, then those of APPEND, which go with it in one statement.
+_LAST = WRITE.count(b"$")
+_NOTED = APPEND.replace("$2", f"${_LAST + 1}").replace("$3", f"${_LAST + 2}")
+WRITE_NOTED = b"WITH noted AS (" + _NOTED.encode() + b") " + WRITE
+
+# A note is kept only where there is something to read. Whom that is about is not looked for here, but when it is sealed.
+READ_NOTED = """
+WITH found AS (
+    SELECT w.n, w.note, v.seq, v.content, v.version, v.written, v.method::text
+    FROM unnest($2::smallint[], $3::text[], $4::bytea[]) WITH ORDINALITY AS w (type, id, note, n)
+    JOIN resource r ON r.tenant = $1 AND r.type = w.type AND r.id = w.id
+    JOIN version v ON v.pk = r.pk AND v.version = r.version
+), noted AS (
+    INSERT INTO audit (tenant, notes, events, versions)
+    SELECT $1, ('[' || string_agg(convert_from(note, 'UTF8'), ',' ORDER BY n) || ']')::json, count(*), array_agg(seq ORDER BY n)
+    FROM found WHERE content IS NOT NULL HAVING count(*) > 0
+)
+SELECT n, content, version, written, method FROM found
+"""
+
+
+class NotedRead(NamedTuple):
+    """A resource to be read, and the note of it, which is true where the resource exists and is not deleted."""
+
+    target: Target
+    note: Note
+
+
+async def write_noted(
+    conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes, notes: Sequence[Note],
+    generation: int | None = None, *, brief: bool = False,
+) -> None:  # fmt: skip
+    """As store.changes.write, with the notes of it in the same statement: both are kept, or neither."""
+    unknown = shapes.unknown(writes)
+    made_by = shapes.generation if generation is None else generation
+    values = [*parameters(tenant, writes, unknown, made_by), *rows_of(notes)]
+    statement = WRITE_NOTED + BRIEFLY if brief else WRITE_NOTED
+    await shapes.watch(conn.run(statement, values))
+    if conn.info.transaction_status == 0:
+        shapes.ids.update(unknown)
+
+
+async def read_noted(conn: Connection, tenant: int, reads: Sequence[NotedRead]) -> list[Version | None]:
+    """As store.resources.read_each; what is found and not deleted is noted when it returns, and nothing else.
+
+    At most audit.MOST_EVENTS. Outside a transaction the notes are on disk then.
+    """
+    notes = array.bytea([encoded(read.note) for read in reads])
+    values = (tenant, *columns([read.target for read in reads]), notes)
+    cursor = await conn.run(READ_NOTED, values, binary=True)
+    found = {n: Version(*row) for n, *row in await cursor.fetchall()}
+    return [found.get(n) for n in range(1, len(reads) + 1)]
