@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import uvicorn
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
@@ -27,7 +26,7 @@ from bench.expectation import told
 from bench.load import Client, Meter, Scenario, Tape, Taped, Trial
 from bench.server import Meter as ProcessMeter
 from bench.server import Server, free_port
-from fhir_server.listen import options
+from fhir_server.listen import listen
 
 SCHEMA = """
 CREATE SCHEMA IF NOT EXISTS bench;
@@ -197,7 +196,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
-    uvicorn.run("bench.floor:application", host="127.0.0.1", port=given.port, workers=given.workers, **options())
+    bound = socket.create_server(("127.0.0.1", given.port))
+    listen("bench.floor:application", bound, given.workers, lambda: None, lambda: None)
 
 
 if __name__ == "__main__":
