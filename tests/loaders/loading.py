@@ -45,7 +45,7 @@ def mediconnect(*arguments: object, **settings: object) -> tuple[int, str]:
     """Exit code and all that was said."""
     with started(*arguments, **settings) as process:
         try:
-            said, _ = process.communicate(timeout=120)
+            said, _ = process.communicate(timeout=270)  # below what a test may take
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
