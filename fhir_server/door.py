@@ -79,24 +79,28 @@ class Door:
         self._coming: set[asyncio.Task[object]] = set()
         self._waited = 0
         self._later: asyncio.TimerHandle | None = None
+        self._is_open = False
 
     def open(self) -> None:
         """From now on, on the running loop; what comes while nobody has time waits in a queue."""
         self._listening.listen(self._backlog)
         self._listening.setblocking(False)
+        self._is_open = True
         self.tell()
         self._watch()
 
     def close(self) -> None:
         """Nobody else comes in; who is inside stays."""
+        self._is_open = False
         self._unwatch()
         if self._later is not None:
             self._later.cancel()
         self._places.leave(self._place)
 
     def tell(self) -> None:
-        """Tells the other processes how many are here; to be called when somebody has gone."""
-        self._places.tell(self._place, self._count())
+        """Tells the other processes how many are here, while anybody may come; to be called when somebody has gone."""
+        if self._is_open:
+            self._places.tell(self._place, self._count())
 
     def _count(self) -> int:
         return self._present() + len(self._coming)

@@ -67,11 +67,10 @@ class Bearers:
 
     async def caller(self, pool: Pool, authorization: str | None) -> Caller:
         """The caller of an Authorization header. Raises Refusal (401) with the challenge of RFC 6750."""
-        now = time.monotonic()
-        if now - self._checked >= SECONDS:
+        if time.monotonic() - self._checked >= SECONDS:
             await self._refresh(pool)
         known = self._known.get(authorization) if authorization is not None else None
-        if known is None or known.generation != self._current or known.until < now:
+        if known is None or known.generation != self._current or known.until < time.monotonic():
             known = await self._verified(pool, self._token(authorization))
             self._remember(authorization or "", known)
         claims = known.claims

@@ -61,7 +61,8 @@ class Limits:
 
     def check(self, caller: Caller) -> None:
         """Counts a request of a client and person. Raises Refusal (429) where there were too many."""
-        if self._rate is not None and (token := caller.token) is not None:
+        token = caller.token
+        if self._rate is not None and token is not None:
             self._hit(self._rate, "bearer", token.client, token.account or "")
 
     def check_denied(self, network: str) -> None:

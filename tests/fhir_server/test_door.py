@@ -153,6 +153,8 @@ def test_a_closed_door_lets_nobody_in():
     async def story() -> None:
         async with opened(House(2)) as house:
             house.doors[0].close()
+            house.doors[0].tell()  # as when one of those inside goes
+            assert house.places.least(1) is None
             for one in await house.visited(10):
                 one.close()
             assert house.counts()[0] == 0
