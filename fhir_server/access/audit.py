@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from fhir_server.outcome import refuse
-from fhir_server.store.audit import Note, append
+from fhir_server.store.audit import Note, append, encoded
 from fhir_server.store.gather import Gather
 from fhir_server.store.pool import Pool
 from smart_auth.access_token import AccessToken
@@ -26,11 +26,15 @@ _PATIENT = re.compile(rb'(Patient/[A-Za-z0-9\-.]{1,64})"')
 
 @dataclass(slots=True)
 class Trail:
-    """What a request leaves behind. `written`: the transaction of its write has noted it already."""
+    """What a request leaves behind. `written`: the transaction of its write has noted it already.
+
+    `reads`: what is noted of any read of one resource by this bearer, encoded, but for the request and the resource.
+    """
 
     request: str
     network: str
     token: AccessToken | None = None
+    reads: bytes = b""
     written: bool = False
     used: bool = False
 
@@ -65,6 +69,12 @@ class Trail:
         )
 
 
+def reads_of(token: AccessToken, network: str) -> bytes:
+    """What is noted of a read that succeeds, whoever's request it is of this bearer."""
+    note = Trail("", network, token).note("read", 200)
+    return encoded(msgspec.structs.replace(note, request=None))
+
+
 def outcome_of(status: int) -> int:
     """AuditEvent.outcome of an HTTP status: success, refused, failed."""
     return 0 if status < 400 else 4 if status < 500 else 8
@@ -76,11 +86,23 @@ def patients_in(content: bytes | None, kind: str = "", resource_id: str = "") ->
     return own if content is None else [*own, *(one.decode() for one in _PATIENT.findall(content))]
 
 
+class _Resource(msgspec.Struct, rename="camel"):
+    resource_type: str
+    id: str
+
+
+_resource = msgspec.json.Decoder(_Resource).decode
+
+
 def about(note: Note, content: bytes | None) -> Note:
-    """The note of a read of one resource, with the patients that this text of it tells of."""
-    kind, _, resource_id = note.entities[0].partition("/")
+    """The note of a read of one resource, with what its text tells: which resource it was, and which patients that is about."""
+    entities = note.entities
+    if content is not None:
+        resource = _resource(content)
+        entities = (f"{resource.resource_type}/{resource.id}",)
+    kind, _, resource_id = entities[0].partition("/") if entities else ("", "", "")
     patients, detail = _named(patients_in(content, kind, resource_id), note.detail)
-    return msgspec.structs.replace(note, patients=patients, detail=detail)
+    return msgspec.structs.replace(note, patients=patients, entities=entities, detail=detail)
 
 
 def _named(patients: Iterable[str], detail: str | None) -> tuple[tuple[str, ...], str | None]:

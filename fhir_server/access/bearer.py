@@ -65,20 +65,33 @@ class Bearers:
         self._noted = 0.0
         self._refreshing = asyncio.Lock()
 
+    def known(self, authorization: str | None) -> Caller | None:
+        """The caller of an Authorization header that was seen before; None where that has to be looked at again."""
+        known = self._known.get(authorization) if authorization is not None else None
+        if known is None or not self._holds(known, time.monotonic()) or known.claims.expires <= time.time():
+            return None
+        return None if self._is_revoked(known.claims) else known.caller
+
     async def caller(self, pool: Pool, authorization: str | None) -> Caller:
         """The caller of an Authorization header. Raises Refusal (401) with the challenge of RFC 6750."""
         if time.monotonic() - self._checked >= SECONDS:
             await self._refresh(pool)
         known = self._known.get(authorization) if authorization is not None else None
-        if known is None or known.generation != self._current or known.until < time.monotonic():
+        if known is None or not self._holds(known, time.monotonic()):
             known = await self._verified(pool, self._token(authorization))
             self._remember(authorization or "", known)
-        claims = known.claims
-        if claims.expires <= time.time():
+        if known.claims.expires <= time.time():
             raise self._refusal("expired", "The token has expired")
-        if claims.id in self._revoked or claims.grant in self._revoked:
+        if self._is_revoked(known.claims):
             raise self._refusal("login", "The token was revoked")
         return known.caller
+
+    def _holds(self, known: Known, now: float) -> bool:
+        """Whether what was found out about a token counts at a moment of the monotonic clock."""
+        return now - self._checked < SECONDS and now < known.until and known.generation == self._current
+
+    def _is_revoked(self, claims: AccessToken) -> bool:
+        return claims.id in self._revoked or claims.grant in self._revoked
 
     def _remember(self, authorization: str, known: Known) -> None:
         """By the whole header: what it says is looked at once."""

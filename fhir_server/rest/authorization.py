@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
-from fhir_server.access.audit import Trail
+from fhir_server.access.audit import Trail, reads_of
+from fhir_server.access.bearer import Bearers
 from fhir_server.access.caller import Caller
 from fhir_server.access.narrow import missing
 from fhir_server.context import Context
@@ -30,25 +31,38 @@ async def authenticated(context: Context, request: Request, network: str) -> Con
     Raises Refusal: 401 where the token is missing, malformed, expired, revoked or for another server, 429 where too many
     requests came from the same client and person, or too many without a good token from the same `network`.
     """
-    if context.bearers is None or (request.segments and request.segments[0] in OPEN):
+    bearers = context.bearers
+    if bearers is None or (request.segments and request.segments[0] in OPEN):
         return context
-    trail = Trail(REQUEST_ID.get(), network) if context.ledger is not None else None
-    try:
-        caller = await context.bearers.caller(context.pool, request.headers.get("authorization"))
-    except Refusal as refusal:
-        await _denied(context, request, trail, network, refusal)
-        raise
+    authorization = request.headers.get("authorization")
+    caller = bearers.known(authorization)
+    if caller is None:
+        caller = await _looked_up(bearers, authorization, context, request, network)
     if context.limits is not None:
         context.limits.check(caller)
-    if trail is not None:
-        trail.token, request.trail = caller.token, trail
-    return _borne(context, caller)
+    borne, reads = _borne(context, caller, network)
+    if context.ledger is not None:
+        request.trail = Trail(REQUEST_ID.get(), network, caller.token, reads)
+    return borne
 
 
 @lru_cache(maxsize=1024)
-def _borne(context: Context, caller: Caller) -> Context:
-    """Kept, for it takes as long to make as a token takes to be looked up."""
-    return replace(context, caller=caller)
+def _borne(context: Context, caller: Caller, network: str) -> tuple[Context, bytes]:
+    """The caller's context, and what is noted of each read: kept, for they take as long to make as a token to be looked up."""
+    reads = reads_of(caller.token, network) if caller.token is not None else b""
+    return replace(context, caller=caller), reads
+
+
+async def _looked_up(
+    bearers: Bearers, authorization: str | None, context: Context, request: Request, network: str
+) -> Caller:
+    """The caller of a request whose token is not known yet, or no longer."""
+    try:
+        return await bearers.caller(context.pool, authorization)
+    except Refusal as refusal:
+        trail = Trail(REQUEST_ID.get(), network) if context.ledger is not None else None
+        await _denied(context, request, trail, network, refusal)
+        raise
 
 
 async def _denied(context: Context, request: Request, trail: Trail | None, network: str, refusal: Refusal) -> None:

@@ -26,20 +26,13 @@ async def read(context: Context, request: Request) -> Response:
     own = definition(resource_id) if kind == "OperationDefinition" else None
     if own is not None:
         return Response(200, dump_json(own))
-    kept = await _noted(context, request, kind, resource_id)
-    kept = await seen(context, kind, resource_id, kept, current=True)
+    if _answered_whole(context, request, kind):
+        kept = await _noted(context, request, kind, resource_id)
+    else:
+        kept = await seen(
+            context, kind, resource_id, await context.read(context.type_code(kind), resource_id), current=True
+        )
     return _response(context, request, kind, resource_id, kept)
-
-
-async def _noted(context: Context, request: Request, kind: str, resource_id: str) -> Version | None:
-    """What is kept, read and noted by one statement where it is known before what there is to note of a resource that exists."""
-    target, trail = (context.type_code(kind), resource_id), request.trail
-    if trail is None or context.pinned is not None or not _answered_whole(context, request, kind):
-        return await context.read(*target)
-    note = trail.note("read", 200, entities=(f"{kind}/{resource_id}",))
-    kept = await context.shared.noted(NotedRead(target, note))
-    trail.written = kept is not None and kept.content is not None
-    return kept
 
 
 def _answered_whole(context: Context, request: Request, kind: str) -> bool:
@@ -48,6 +41,16 @@ def _answered_whole(context: Context, request: Request, kind: str) -> bool:
     if rights is None or request.query or is_conditional(request.headers):
         return False
     return rights.term("r", kind) == ALL
+
+
+async def _noted(context: Context, request: Request, kind: str, resource_id: str) -> Version | None:
+    """What is kept, read and noted by one statement: it is known before what there is to note of a resource that exists."""
+    target, trail = (context.type_code(kind), resource_id), request.trail
+    if trail is None or context.pinned is not None:
+        return await context.read(*target)
+    kept = await context.shared.noted(NotedRead(target, trail.reads, trail.request))
+    trail.written = kept is not None and kept.content is not None
+    return kept
 
 
 async def vread(context: Context, request: Request) -> Response:

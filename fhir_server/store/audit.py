@@ -1,12 +1,13 @@
 """The record of what happened, before it is sealed, and the seals.
 
-The tables are in migrations/0007_access.sql, 0012_notes.sql and 0013_reads.sql; what they mean: docs/access.md. Notes are
-appended here, or by the statement that reads or writes: store/noted.py.
+The tables are in migrations/0007_access.sql, 0012_notes.sql, 0013_reads.sql and 0014_reads_together.sql; what they mean:
+docs/access.md. Notes are appended here, or by the statement that reads or writes: store/noted.py.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -22,9 +23,9 @@ INSERT INTO audit (tenant, notes, events)
 SELECT $1, convert_from(n, 'UTF8')::json, e FROM unnest($2::bytea[], $3::int8[]) AS r (n, e)
 """
 WAITING = """
-SELECT seq, recorded, notes::text, events, versions
-FROM (SELECT seq, recorded, notes, events, versions, sum(events) OVER (ORDER BY seq) - events AS before
-      FROM (SELECT seq, recorded, notes, events, versions FROM audit WHERE tenant = $1 ORDER BY seq LIMIT $2) AS oldest) AS first
+SELECT seq, recorded, notes::text, events, versions, callers, requests
+FROM (SELECT oldest.*, sum(events) OVER (ORDER BY seq) - events AS before
+      FROM (SELECT * FROM audit WHERE tenant = $1 ORDER BY seq LIMIT $2) AS oldest) AS first
 WHERE before < $2 ORDER BY seq
 """
 READ = "SELECT seq, content FROM version WHERE tenant = $1 AND seq = ANY($2::int8[])"
@@ -134,7 +135,20 @@ async def append(conn: Connection, tenant: int, notes: Sequence[Note]) -> None:
 async def waiting(conn: Connection, tenant: int, most: int) -> list[Row]:
     """The oldest rows that are not sealed: as many as become `most` AuditEvents, or a few more."""
     rows = await (await conn.run(WAITING, (tenant, most))).fetchall()
-    return [Row(seq, recorded, _decode(notes), events, versions) for seq, recorded, notes, events, versions in rows]
+    return [_row(*row) for row in rows]
+
+
+def _row(
+    seq: int, recorded: datetime, text: str, events: int, versions: list[Any] | None,
+    callers: list[int] | None, requests: list[str] | None,
+) -> Row:  # fmt: skip
+    """A row of the table. Of reads by the same bearers it becomes a note for each, once more with its own request."""
+    notes = _decode(text)
+    if versions is None or callers is None or requests is None:
+        return Row(seq, recorded, notes, events, versions)
+    read = [one for one in zip(versions, callers, requests, strict=True) if one[0] is not None]
+    told = [msgspec.structs.replace(notes[caller], request=request) for _, caller, request in read]
+    return Row(seq, recorded, told, events, [version for version, _, _ in read])
 
 
 async def what_was_read(conn: Connection, tenant: int, rows: Sequence[Row]) -> dict[int, bytes]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fhir_server.store import array
-from fhir_server.store.audit import APPEND, Note, encoded, rows_of
+from fhir_server.store.array import Binary
+from fhir_server.store.audit import APPEND, Note, rows_of
 from fhir_server.store.changes import BRIEFLY, WRITE, KnownShapes, Write, parameters
 from fhir_server.store.connection import Connection
 from fhir_server.store.resources import Target, Version, columns
@@ -17,27 +18,31 @@ _LAST = WRITE.count(b"$")
 _NOTED = APPEND.replace("$2", f"${_LAST + 1}").replace("$3", f"${_LAST + 2}")
 WRITE_NOTED = b"WITH noted AS (" + _NOTED.encode() + b") " + WRITE
 
-# A note is kept only where there is something to read. Whom that is about is not looked for here, but when it is sealed.
+# Noted is only what there is to read. Whom that is about is not looked for here, but when the note is sealed.
 READ_NOTED = """
 WITH found AS (
-    SELECT w.n, w.note, v.seq, v.content, v.version, v.written, v.method::text
-    FROM unnest($2::smallint[], $3::text[], $4::bytea[]) WITH ORDINALITY AS w (type, id, note, n)
-    JOIN resource r ON r.tenant = $1 AND r.type = w.type AND r.id = w.id
-    JOIN version v ON v.pk = r.pk AND v.version = r.version
+    SELECT w.n, v.seq, v.content, v.version, v.written, v.method::text
+    FROM unnest($2::smallint[], $3::text[]) WITH ORDINALITY AS w (type, id, n)
+    LEFT JOIN resource r ON r.tenant = $1 AND r.type = w.type AND r.id = w.id
+    LEFT JOIN version v ON v.pk = r.pk AND v.version = r.version
 ), noted AS (
-    INSERT INTO audit (tenant, notes, events, versions)
-    SELECT $1, ('[' || string_agg(convert_from(note, 'UTF8'), ',' ORDER BY n) || ']')::json, count(*), array_agg(seq ORDER BY n)
-    FROM found WHERE content IS NOT NULL HAVING count(*) > 0
+    INSERT INTO audit (tenant, notes, callers, requests, versions, events)
+    SELECT $1, $4::json, $5::smallint[], $6::text[], array_agg(CASE WHEN content IS NOT NULL THEN seq END ORDER BY n), count(content)
+    FROM found HAVING count(content) > 0
 )
-SELECT n, content, version, written, method FROM found
+SELECT n, content, version, written, method FROM found WHERE seq IS NOT NULL
 """
 
 
 class NotedRead(NamedTuple):
-    """A resource to be read, and the note of it, which is true where the resource exists and is not deleted."""
+    """A resource to be read, and what there is to note where it exists and is not deleted.
+
+    `bearer`: what is the same for all reads by the same bearer, a Note as `encoded` gives it; `request`: the request's own number.
+    """
 
     target: Target
-    note: Note
+    bearer: bytes
+    request: str
 
 
 async def write_noted(
@@ -59,8 +64,11 @@ async def read_noted(conn: Connection, tenant: int, reads: Sequence[NotedRead]) 
 
     At most audit.MOST_EVENTS. Outside a transaction the notes are on disk then.
     """
-    notes = array.bytea([encoded(read.note) for read in reads])
-    values = (tenant, *columns([read.target for read in reads]), notes)
+    bearers = {bearer: str(n) for n, bearer in enumerate(dict.fromkeys([read.bearer for read in reads]))}
+    callers = array.plain([bearers[read.bearer] for read in reads])
+    requests = array.text([read.request for read in reads])
+    notes = Binary(b"[" + b",".join(bearers) + b"]")  # of json the binary form is the text
+    values = (tenant, *columns([read.target for read in reads]), notes, callers, requests)
     cursor = await conn.run(READ_NOTED, values, binary=True)
     found = {n: Version(*row) for n, *row in await cursor.fetchall()}
     return [found.get(n) for n in range(1, len(reads) + 1)]

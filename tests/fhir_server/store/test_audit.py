@@ -1,10 +1,10 @@
 """Notes as they are kept until they are sealed."""
 
-from fhir_server.access.audit import MOST_AT_ONCE
+from fhir_server.access.audit import MOST_AT_ONCE, about
 from fhir_server.context import Context
 from fhir_server.interactions.change import Change
 from fhir_server.interactions.write import change
-from fhir_server.store.audit import MOST_EVENTS, Note, append, waiting, what_was_read
+from fhir_server.store.audit import MOST_EVENTS, Note, append, encoded, waiting, what_was_read
 from fhir_server.store.noted import NotedRead, read_noted
 from tests.fhir_server.working import run
 
@@ -66,9 +66,10 @@ def test_a_read_and_its_note_are_one_statement(database_url: str):
         for name in ("one", "two", "gone"):
             await change(context, Change("Patient", name, {"resourceType": "Patient", "id": name}))
         await change(context, Change("Patient", "gone", None))
+        bearers = [encoded(note(client=one, detail='"\0\\')) for one in ("app", "other")]
         reads = [
-            NotedRead((code, name), note(entities=(f"Patient/{name}",), detail='"\0\\'))
-            for name in ("two", "never", "gone", "one", "two")
+            NotedRead((code, name), bearers[n % 2], f"call-{n}")
+            for n, name in enumerate(("two", "never", "gone", "one", "two"))
         ]
         async with context.connection() as conn:
             found = await read_noted(conn, context.tenant, reads)
@@ -77,8 +78,31 @@ def test_a_read_and_its_note_are_one_statement(database_url: str):
             contents = await what_was_read(conn, context.tenant, [row])
         assert [one and one.content for one in found[:3]] == [contents[row.versions[0]], None, None]
         assert nothing[0] is None
-        assert [one.entities[0] for one in row.notes] == ["Patient/two", "Patient/one", "Patient/two"]
+        assert [(one.client, one.request) for one in row.notes] == [
+            ("app", "call-0"),
+            ("other", "call-3"),
+            ("app", "call-4"),
+        ]
+        assert {one.detail for one in row.notes} == {'"\ufffd\\'}
         assert row.events == 3
         assert [b'"id":"two"' in contents[seq] for seq in row.versions] == [True, False, True]
+        told = [about(one, contents[seq]).patients for one, seq in zip(row.notes, row.versions, strict=True)]
+        assert told == [("Patient/two",), ("Patient/one",), ("Patient/two",)]
+
+    run(database_url, story)
+
+
+def test_what_was_noted_of_each_read_by_a_build_before_is_still_told(database_url: str):
+    """Notes that name what was read, one for each version."""
+    made = [note(entities=(f"Patient/{name}",), request=name) for name in ("one", "two")]
+
+    async def story(context: Context) -> None:
+        async with context.connection() as conn:
+            insert = "INSERT INTO audit (tenant, notes, events, versions) VALUES ($1, $2::json, 2, '{1,2}')"
+            await conn.execute(insert, (context.tenant, encoded(made).decode()))
+            (row,) = await waiting(conn, context.tenant, 10)
+        assert (row.notes, row.versions) == (made, [1, 2])
+        gone = about(row.notes[0], None)
+        assert (gone.entities, gone.patients) == (("Patient/one",), ("Patient/one",))
 
     run(database_url, story)
