@@ -70,7 +70,7 @@ class Bearers:
         known = self._known.get(authorization) if authorization is not None else None
         if known is None or not self._holds(known, time.monotonic()) or known.claims.expires <= time.time():
             return None
-        return None if self._is_revoked(known.claims) else known.caller
+        return None if self._revoked and self._is_revoked(known.claims) else known.caller
 
     async def caller(self, pool: Pool, authorization: str | None) -> Caller:
         """The caller of an Authorization header. Raises Refusal (401) with the challenge of RFC 6750."""
@@ -88,7 +88,11 @@ class Bearers:
 
     def _holds(self, known: Known, now: float) -> bool:
         """Whether what was found out about a token counts at a moment of the monotonic clock."""
-        return now - self._checked < SECONDS and now < known.until and known.generation == self._current
+        return (
+            now - self._checked < SECONDS
+            and now < known.until
+            and known.generation == (self._generation, self._registry.generation)
+        )
 
     def _is_revoked(self, claims: AccessToken) -> bool:
         return claims.id in self._revoked or claims.grant in self._revoked

@@ -39,6 +39,7 @@ class Rights:
         self._known = _placeholders(token)
         self._terms: dict[tuple[str, str, Moment], Term | None] = {}
         self._visible: dict[tuple[str, tuple[str, ...]], Term | None] = {}
+        self._whole: dict[str, bool] = {}
         self._hidden: dict[str, frozenset[str]] = {}
         self.hides = token.account is not None and any(one.hidden for one in self._policies)
 
@@ -63,6 +64,13 @@ class Rights:
         if key not in self._terms:
             self._terms[key] = self._made(letters, resource_type, moment)
         return self._terms[key]
+
+    def reads_all(self, resource_type: str) -> bool:
+        """Whether the bearer may read every resource of the type."""
+        known = self._whole.get(resource_type)
+        if known is None:
+            known = self._whole[resource_type] = self.term("r", resource_type) == ALL
+        return known
 
     def _made(self, letters: str, resource_type: str, moment: Moment) -> Term | None:
         if resource_type in NEVER_CHANGED and set(letters) <= set("ud"):

@@ -21,6 +21,8 @@ Right = Literal["c", "r", "u", "d", "s", "entries", "token", "nothing", "adminis
 """A letter; `entries`: each entry of the Bundle needs its own; `token`: no more than a good one; `nothing`: not even that;
 `administer`: the server."""
 
+FREE = frozenset(("nothing", "token", "entries"))
+"""Rights for which no scope of the token is asked, or not yet."""
 OPEN = frozenset(("metadata", ".well-known"))
 """What may be asked without a token, by the first segment of the path."""
 
@@ -77,26 +79,20 @@ async def _denied(context: Context, request: Request, trail: Trail | None, netwo
         await context.ledger.keep(note)
 
 
-def authorize(context: Context, right: Right, path: str, request: Request) -> None:
+def authorize(context: Context, right: Right, subject: int | None, request: Request) -> None:
     """Raises Refusal (403) where the token has no scope for anything that the request could be about.
 
-    What of the type it may see or write is for the interaction to find out.
+    `subject`: which segment of the path names the type; None where it is about several. What of the type it may see or write is
+    for the interaction to find out.
     """
     rights = context.rights
-    if rights is None or right in ("nothing", "token", "entries"):
+    if rights is None or right in FREE:
         return
     if right == "administer":
         if not rights.administers:
             raise refuse("forbidden", f"{request.path[:80]} is for those who administer the server")
         return
-    kind = _type(path, request)
-    term = rights.visible(right) if kind is None else rights.term(right, kind, "after" if right in "cu" else "now")
+    kind = "*" if subject is None else request.segments[subject]
+    term = rights.visible(right) if kind == "*" else rights.term(right, kind, "after" if right in "cu" else "now")
     if term is None:
-        raise missing(rights, right, kind or "*")
-
-
-def _type(path: str, request: Request) -> str | None:
-    """The type that a request is about, None where it is about several."""
-    if path.startswith("[type]/[id]/[member]"):
-        return None if request.segments[2] == "*" else request.segments[2]
-    return request.segments[0] if path.startswith("[type]") else None
+        raise missing(rights, right, kind)

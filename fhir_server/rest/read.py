@@ -4,7 +4,6 @@ https://hl7.org/fhir/R4/http.html#read, #vread and #cread
 """
 
 from fhir_server.access.element import shown
-from fhir_server.access.logic import ALL
 from fhir_server.context import Context
 from fhir_server.json import dump_json
 from fhir_server.operations.registry import definition
@@ -38,9 +37,7 @@ async def read(context: Context, request: Request) -> Response:
 def _answered_whole(context: Context, request: Request, kind: str) -> bool:
     """Whether a resource of the type that exists is the answer whatever it says: the caller sees all, and asks for no less."""
     rights = context.rights
-    if rights is None or request.query or is_conditional(request.headers):
-        return False
-    return rights.term("r", kind) == ALL
+    return rights is not None and not request.query and rights.reads_all(kind) and not is_conditional(request.headers)
 
 
 async def _noted(context: Context, request: Request, kind: str, resource_id: str) -> Version | None:

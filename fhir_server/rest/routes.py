@@ -4,7 +4,7 @@ https://hl7.org/fhir/R4/http.html#summary
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fhir_server.context import Context
 from fhir_server.operations.registry import OPERATIONS
@@ -34,6 +34,13 @@ class Route:
     code: str
     interaction: Interaction
     right: Right = "administer"
+
+    subject: int | None = field(init=False)
+    """Which segment of the path names the type that it is about; None where it is about several."""
+
+    def __post_init__(self) -> None:
+        member, typed = self.path.startswith("[type]/[id]/[member]"), self.path.startswith("[type]")
+        object.__setattr__(self, "subject", 2 if member else 0 if typed else None)
 
 
 async def bundle(context: Context, request: Request) -> Response:
@@ -144,11 +151,13 @@ def _unknown(request: Request) -> Refusal:
 async def respond(context: Context, request: Request) -> Response:
     """Runs the interaction that a request asks for, and keeps what is to be known of it."""
     route = route_of(context, request)
+    if context.ledger is None:
+        return await _run(context, request, route)
     return await noted(context, request, route.code, lambda inner: _run(inner, request, route))
 
 
 async def _run(context: Context, request: Request, route: Route) -> Response:
-    authorize(context, route.right, route.path, request)
+    authorize(context, route.right, route.subject, request)
     try:
         return await route.interaction(preferring(context, request), request)
     except Refusal as refusal:
