@@ -26,7 +26,7 @@ LARGE = 1 << 20  # bytes
 # are worth more.
 LANES = 2
 # Of the event loop, before reads that are noted go: each batch waits for the disk, so who is just coming goes along.
-ROUNDS = 3
+ROUNDS = 6
 
 
 @dataclass(frozen=True, slots=True)
