@@ -31,10 +31,10 @@ from fhir_server.search.query import Clause, Query
 MOST_SETTLED = 4  # keys: each number of them is a statement of its own, and a connection keeps only so many
 _MANY: LiteralString = " AND (SELECT count(*) FROM near) > %s"
 # What of each resource goes out, looked up for the rows of the page only: its latest version, one step from the end of an index,
-# whatever number it has. A deletion has no content.
+# whatever number it has. A deletion has no content. `+ 0`: not by the index of the feed, see migrations/0015_versions_by_key.sql.
 CONTENT: LiteralString = (
     ") p CROSS JOIN LATERAL (SELECT v.type, v.id, v.content FROM version v"
-    " WHERE v.tenant = %s AND v.pk = p.pk ORDER BY v.version DESC LIMIT 1) c WHERE c.content IS NOT NULL ORDER BY "
+    " WHERE v.tenant + 0 = %s AND v.pk = p.pk ORDER BY v.version DESC LIMIT 1) c WHERE c.content IS NOT NULL ORDER BY "
 )
 _IDENTITY: LiteralString = (
     ") p CROSS JOIN LATERAL (SELECT r.type, r.id FROM resource r"

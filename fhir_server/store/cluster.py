@@ -63,6 +63,7 @@ def settings(connections: int) -> dict[str, str]:
         "min_wal_size": "256MB",
         "checkpoint_timeout": "15min",
         "random_page_cost": "1.1",
+        "autovacuum_naptime": "15s",  # what was just loaded is soon planned for by statistics
         "jit": "off",
         "io_method": "sync",
         "timezone": "UTC",

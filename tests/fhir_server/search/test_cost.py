@@ -194,3 +194,24 @@ def test_the_pages_of_many_and_of_few_are_all_there_is_each_once_and_lead_back(f
         found = filled.page(replace(query, page=found.preceding))
         assert [match.pk for match in found.matches] == pages_[-1]
     assert len(pages_) == 1
+
+
+@pytest.fixture
+def unknown(filled: World, module_database_url: str) -> Iterator[World]:
+    """As just loaded: nothing has been analysed."""
+    with psycopg.connect(module_database_url, autocommit=True) as conn:
+        conn.execute("SET search_path = mediconnect")
+        conn.execute("DELETE FROM pg_statistic WHERE starelid IN ('version'::regclass, 'resource'::regclass)")
+        conn.execute(
+            "UPDATE pg_class SET reltuples = -1, relpages = 0 WHERE oid IN ('version'::regclass, 'resource'::regclass)"
+        )
+        yield filled
+        conn.execute("VACUUM ANALYZE")
+
+
+def test_without_statistics_each_content_is_looked_up_by_its_key_alone(unknown: World):
+    """Not by the feed of the tenant, which has all that there is."""
+    made = plan(unknown, "Patient?family=family1")
+    used = [n["Index Name"] for n in nodes(made) if n.get("Index Name", "").startswith("version")]
+    assert used == ["version_pkey"]
+    assert pages(made) <= 600, f"{pages(made)} pages"
