@@ -3,8 +3,8 @@
 https://hl7.org/fhir/R4/http.html#general
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -78,14 +78,9 @@ class Context:
         """Searches of this tenant on a connection. What a caller may see is for the Query to say."""
         return Search(conn, self.tenant, self.types, self.parameters)
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    def connection(self) -> AbstractAsyncContextManager[Connection]:
         """The pinned connection, else one of the pool: no request ever holds two."""
-        if self.pinned is not None:
-            yield self.pinned
-            return
-        async with self.pool.connection() as conn:
-            yield conn
+        return self.pool.connection() if self.pinned is None else nullcontext(self.pinned)
 
     async def read(self, type_code: int, resource_id: str) -> Version | None:
         """The current version, a deletion included; None where the id was never used."""

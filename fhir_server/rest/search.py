@@ -154,7 +154,8 @@ def _links(
     context: Context, request: Request, asked: str, bound: str, found: Found, query: Query
 ) -> list[tuple[str, str]]:
     """self, first, next, previous, and last where the order is that of the keys; what a link carries is what was understood."""
-    format_ = urlencode([pair for pair in request.query if pair[0] in ("_format", "_pretty")], safe=":/,|$")
+    formats = [pair for pair in request.query if pair[0] in ("_format", "_pretty")]
+    format_ = urlencode(formats, safe=":/,|$") if formats else ""
     here = f"{context.base}/{request.path}".rstrip("/")
     parameters = "&".join(part for part in (asked, format_) if part)
     start = f"{here}?{parameters}" if parameters else here

@@ -3,8 +3,8 @@
 https://hl7.org/fhir/R4/bundle.html#searchset
 """
 
-import json
 from collections.abc import Callable, Iterable, Sequence
+from json.encoder import encode_basestring
 
 from fhir_server.search.execute import Found, Match
 
@@ -40,7 +40,7 @@ def bundle(
 
 def quoted(text: str) -> bytes:
     """A JSON string."""
-    return json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")
+    return encode_basestring(text).encode("utf-8", "replace")
 
 
 def _entry(match: Match, base: str, mode: bytes, transform: Transform | None) -> bytes:

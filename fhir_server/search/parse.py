@@ -4,8 +4,9 @@ https://hl7.org/fhir/R4/search.html#Introduction and #errors
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from fhir_server.outcome import Refusal, refuse
 from fhir_server.search import registration
@@ -45,7 +46,7 @@ def parse(
     """
     terms = Terms(parameters, context, usable or partial(registration.usable, parameters))
     kinds = tuple(types)
-    query = Query(kinds, count=limits.page_size)
+    shape: dict[str, Any] = {"count": limits.page_size}
     found: list[Term] = []
     applied: list[tuple[str, str]] = []
     ignored: list[str] = []
@@ -60,7 +61,7 @@ def parse(
             continue
         try:
             if code in RESULT:
-                query = read(query, kinds, terms, name, value, limits.max_page_size)
+                shape |= read(shape, kinds, terms, name, value, limits.max_page_size)
             else:
                 found.append(terms.term(kinds, name, value))
             applied.append((name, value))
@@ -68,4 +69,4 @@ def parse(
             if not lenient:
                 raise
             ignored.append(refusal.issues[0].diagnostics)
-    return replace(query, terms=tuple(found), applied=tuple(applied), ignored=tuple(ignored))
+    return Query(kinds, tuple(found), applied=tuple(applied), ignored=tuple(ignored), **shape)

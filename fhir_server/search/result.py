@@ -4,12 +4,11 @@ https://hl7.org/fhir/R4/search.html#return
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from fhir_server.outcome import did_you_mean, refuse
 from fhir_server.search.parameter import Parameter
-from fhir_server.search.query import SCORE, Contained, Include, Query, Sort, Summary, Total
+from fhir_server.search.query import SCORE, Contained, Include, Sort, Summary, Total
 from fhir_server.search.term import MOST_CHAIN_LINKS, Terms
 
 T = TypeVar("T", bound=str)
@@ -31,33 +30,38 @@ TOTAL_METHODS: Mapping[str, Total] = {
 }
 
 
-def read(query: Query, types: tuple[str, ...], terms: Terms, name: str, value: str, most: int) -> Query:
-    """The query with one result parameter applied; `most` is the largest page. Raises a 400 refusal."""
+def read(
+    known: Mapping[str, Any], types: tuple[str, ...], terms: Terms, name: str, value: str, most: int
+) -> dict[str, Any]:
+    """What one result parameter makes of the fields of a Query, of which some are `known`; `most` is the largest page.
+
+    Raises a 400 refusal.
+    """
     code, _, modifier = name.partition(":")
     if code in INCLUDES:
         include = _include(terms, name, modifier, value, reverse=code == "_revinclude")
-        return replace(query, includes=tuple(dict.fromkeys((*query.includes, include))))
+        return {"includes": tuple(dict.fromkeys((*known.get("includes", ()), include)))}
     if modifier:
         raise refuse("invalid", f"'{code}' takes no modifier, '{name}' has one", name)
     match code:
         case "_sort":
-            return replace(query, sort=_sorts(terms, types, value))
+            return {"sort": _sorts(terms, types, value)}
         case "_count":
-            return replace(query, count=min(_whole(code, value), most))
+            return {"count": min(_whole(code, value), most)}
         case "_elements":
-            return replace(query, elements=tuple(part.strip() for part in value.split(",") if part.strip()))
+            return {"elements": tuple(part.strip() for part in value.split(",") if part.strip())}
         case "_total":
-            return replace(query, total=one_of(code, value, get_args(Total)))
+            return {"total": one_of(code, value, get_args(Total))}
         case "_totalMethod":
-            return replace(query, total=TOTAL_METHODS[one_of(code, value, tuple(TOTAL_METHODS))])
+            return {"total": TOTAL_METHODS[one_of(code, value, tuple(TOTAL_METHODS))]}
         case "_summary":
-            return replace(query, summary=one_of(code, value, get_args(Summary)))
+            return {"summary": one_of(code, value, get_args(Summary))}
         case "_contained":
-            return replace(query, contained=one_of(code, value, get_args(Contained)))
+            return {"contained": one_of(code, value, get_args(Contained))}
         case "_containedType":
-            return replace(query, contained_type=one_of(code, value, ("container", "contained")))
+            return {"contained_type": one_of(code, value, ("container", "contained"))}
         case _:
-            return replace(query, score=one_of(code, value, ("true", "false")) == "true")
+            return {"score": one_of(code, value, ("true", "false")) == "true"}
 
 
 # --- _sort ---------------------------------------------------------------------------------------------------------------

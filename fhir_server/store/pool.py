@@ -6,8 +6,7 @@ https://www.psycopg.org/psycopg3/docs/advanced/pool.html; what is durable when: 
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import psycopg
@@ -99,14 +98,13 @@ class Pool:
         if bound is not None:
             await conn.execute("SELECT set_config('role', $1, false)", (SERVER_ROLE,))
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    def connection(self) -> "Lent":
         """One connection. Nobody who holds one may ask for a second; waiting is bounded and ends in a 503."""
-        conn = self._latest() or await self._next()
-        try:
-            yield conn
-        finally:
-            await self._give_back(conn)
+        return Lent(self)
+
+    async def take(self) -> Connection:
+        """A connection for whoever gives it back: see `connection`."""
+        return self._latest() or await self._next()
 
     def _latest(self) -> Connection | None:
         """The connection that was used last: it has more statements prepared than others, and more of them in its caches."""
@@ -150,12 +148,13 @@ class Pool:
             return await given
         except asyncio.CancelledError:
             if not given.cancelled():
-                await self._give_back(given.result())
+                await self.give_back(given.result())
             raise
         finally:
             late.cancel()
 
-    async def _give_back(self, conn: Connection | None) -> None:
+    async def give_back(self, conn: Connection | None) -> None:
+        """A connection to who waits for one, and for later use while it is good for that; None: there is room for another."""
         if conn is None:
             self._call_next()
         elif self._closed or conn.closed or conn.pgconn.transaction_status != TransactionStatus.IDLE:
@@ -198,6 +197,23 @@ class Pool:
                 return await work(conn)
 
         return await self.attempt(whole)
+
+
+class Lent:
+    """A connection of a pool while somebody has it: a context manager, without what one made of a generator costs."""
+
+    __slots__ = ("_conn", "_pool")
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._conn: Connection | None = None
+
+    async def __aenter__(self) -> Connection:
+        self._conn = conn = await self._pool.take()
+        return conn
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pool.give_back(self._conn)
 
 
 def _give_up(given: asyncio.Future[Any]) -> None:
