@@ -3,8 +3,10 @@
 https://hl7.org/fhir/R4/http.html#search and https://hl7.org/fhir/R4/search.html#self
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
-from urllib.parse import urlencode
+from functools import lru_cache, partial
+from urllib.parse import quote_plus, urlencode
 
 from fhir_server.access.narrow import narrowed
 from fhir_server.context import Context
@@ -105,7 +107,7 @@ async def _search(
             await refresh(conn, context.tenant, context.parameters, context.shapes)
     query = await _parsed(context, request, types, pairs)
     applied = [*((("_type", ",".join(types)),) if typed and types else ()), *query.applied]
-    asked = urlencode(applied, safe=":/,|$")
+    asked = _query_string(applied)
     bound = f"{context.tenant}|{context.caller.name}|{request.path}|{asked}"
     cursor = request.only("_cursor")
     page = unseal(cursor, context.page_key, bound) if cursor else None
@@ -155,7 +157,7 @@ def _links(
 ) -> list[tuple[str, str]]:
     """self, first, next, previous, and last where the order is that of the keys; what a link carries is what was understood."""
     formats = [pair for pair in request.query if pair[0] in ("_format", "_pretty")]
-    format_ = urlencode(formats, safe=":/,|$") if formats else ""
+    format_ = _query_string(formats)
     here = f"{context.base}/{request.path}".rstrip("/")
     parameters = "&".join(part for part in (asked, format_) if part)
     start = f"{here}?{parameters}" if parameters else here
@@ -176,6 +178,14 @@ def _links(
         if not query.sort and query.contained == "false":
             links.append(("last", link(LAST)))
     return links
+
+
+def _query_string(pairs: Sequence[tuple[str, str]]) -> str:
+    return "&".join([f"{_known_name(name)}={_quoted(value)}" for name, value in pairs])
+
+
+_quoted = partial(quote_plus, safe=":/,|$")
+_known_name = lru_cache(maxsize=1024)(_quoted)  # there are not many names, and each comes again and again
 
 
 def _told(query: Query, found: Found) -> bytes | None:

@@ -80,7 +80,8 @@ _registries: WeakKeyDictionary[Parameters, Registry] = WeakKeyDictionary()
 
 def registry_of(parameters: Parameters) -> Registry:
     """The registry that belongs to a process's parameters."""
-    return _registries.setdefault(parameters, Registry())
+    found = _registries.get(parameters)
+    return _registries.setdefault(parameters, Registry()) if found is None else found
 
 
 # --- reading -------------------------------------------------------------------------------------------------------------

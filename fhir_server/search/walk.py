@@ -11,6 +11,7 @@ the other one, it would else compare a plan for these values with the one for al
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import itemgetter
 from typing import Any, LiteralString
 
@@ -101,10 +102,11 @@ def walk(scope: Scope, query: Query, known: Known) -> tuple[Lead, Fragment] | No
     terms = flat(query.terms)
     if not terms or (query.sort and not can_sort(query)):
         return None
-    ranked = sorted(((*_lead(scope, term), term) for term in terms), key=itemgetter(0))
-    for rank, one, leading in ranked:
+    ranked = sorted(((*_leading(term), term) for term in terms), key=itemgetter(0))
+    for rank, rows_of, leading in ranked:
+        one = rows_of(scope, leading) if rank <= _OF_TEXTS or not query.sort else None
         lead = replace(one, whole=True) if one is not None and query.sort else one
-        if lead is not None and lead not in known and (rank <= _OF_TEXTS or not query.sort):
+        if lead is not None and lead not in known:
             others = [term for _, _, term in ranked if term is not leading]
             statement = _statement(scope, query, lead, others)
             return None if statement is None else (lead, statement)
@@ -139,51 +141,51 @@ def is_cut(rows: Sequence[Sequence[Any]]) -> bool:
 
 # --- who leads ------------------------------------------------------------------------------------------------------------
 
-_NOT_LEADING = (9, None)
 _OF_TEXTS = 1  # how much a string narrows; what narrows less is not often little enough to be sorted
 
 
-def _lead(scope: Scope, term: Term) -> tuple[int, Lead | None]:
-    """How much a term narrows by experience, 0 most, and its rows."""
+def _leading(term: Term) -> tuple[int, Callable[[Scope, Any], Lead | None]]:
+    """How much a term narrows by experience, 0 most, and what gives its rows: of those that do not lead nobody makes them."""
     match term:
-        case Clause(parameter=Parameter(type="reference"), modifier=modifier, negated=False) if (
-            modifier != "identifier"
+        case Clause(parameter=Parameter(type="reference"), modifier=modifier, negated=False) if modifier not in (
+            "identifier",
+            "below",
         ):
-            return _of_reference(scope, term) if modifier != "below" else _NOT_LEADING
+            return 0, _of_reference
         case Clause(parameter=Parameter(type="string"), modifier=None | "exact", negated=False):
-            return _of_text(scope, term, string.condition)
+            return _OF_TEXTS, partial(_of_text, string.condition)
         case Clause(parameter=Parameter(type="token"), modifier="text", negated=False):
-            return _of_text(scope, term, token.condition)
-        case Clause(parameter=Parameter(type="token", code=code), modifier=modifier, negated=False) if code != "_id":
-            return _of_token(scope, term)
-        case Clause(
-            parameter=Parameter(type="date" | "number" | "quantity" | "composite"), values=[value], negated=False
-        ):
-            return _of_range(scope, term.parameter, value)
+            return _OF_TEXTS, partial(_of_text, token.condition)
+        case Clause(parameter=Parameter(type="token", code=code), negated=False) if code != "_id":
+            return 2, _of_token
+        case Clause(parameter=Parameter(type="date" | "number" | "quantity" | "composite"), values=[_], negated=False):
+            return 3, _of_range
         case _:
-            return _NOT_LEADING
+            return 9, _of_nothing
 
 
-def _of_reference(scope: Scope, term: Clause) -> tuple[int, Lead | None]:
+def _of_nothing(_scope: Scope, _term: Term) -> None:
+    return None
+
+
+def _of_reference(scope: Scope, term: Clause) -> Lead | None:
     targets = dict.fromkeys(reference_key(scope.tenant, one) for value in term.values for one in value.targets)
     keys = reference_keys(term.parameter, scope.tenant)
     if not 0 < len(targets) * len(keys) <= MOST_KEYS:
-        return _NOT_LEADING
-    return 0, Lead(tuple(sql(_OF_REFERENCE, target, one) for target in targets for one in keys))
+        return None
+    return Lead(tuple(sql(_OF_REFERENCE, target, one) for target in targets for one in keys))
 
 
-def _of_token(scope: Scope, term: Clause) -> tuple[int, Lead | None]:
+def _of_token(scope: Scope, term: Clause) -> Lead | None:
     wanted = {one for value in term.values for one in token.wanted(term.parameter, term.modifier, value, scope.tenant)}
     if not 0 < len(wanted) <= MOST_KEYS:
-        return _NOT_LEADING
-    return 2, Lead(tuple(sql(_OF_TOKEN, one) for one in sorted(wanted)))
+        return None
+    return Lead(tuple(sql(_OF_TOKEN, one) for one in sorted(wanted)))
 
 
-def _of_text(
-    scope: Scope, term: Clause, rows: Callable[[Parameter, str | None, Any, int], Fragment]
-) -> tuple[int, Lead | None]:
+def _of_text(rows: Callable[[Parameter, str | None, Any, int], Fragment], scope: Scope, term: Clause) -> Lead | None:
     found = tuple(rows(term.parameter, term.modifier, value, scope.tenant) for value in term.values)
-    return (_OF_TEXTS, Lead(found, near=True)) if len(found) <= MOST_KEYS else _NOT_LEADING
+    return Lead(found, near=True) if len(found) <= MOST_KEYS else None
 
 
 _OVER: Mapping[str, Callable[[Parameter, Any, int], Over | None]] = {
@@ -194,15 +196,16 @@ _AT_ONCE: Mapping[str, Callable[[Parameter, Any, int], Sequence[Fragment]]] = {
 }  # fmt: skip
 
 
-def _of_range(scope: Scope, parameter: Parameter, value: Any) -> tuple[int, Lead | None]:
+def _of_range(scope: Scope, term: Clause) -> Lead | None:
+    parameter, (value,) = term.parameter, term.values
     over = (
         _OVER[parameter.type](parameter, value, scope.tenant) if parameter.code[0] != "_" and in_ranges(value) else None
     )
     if over is None or not 0 < len(over.rows) <= MOST_KEYS:
-        return _NOT_LEADING
+        return None
     branches = tuple(_AT_ONCE[parameter.type](parameter, value, scope.tenant))
     few = FEW_DATES if parameter.type == "date" else FEW
-    return 3, Lead(branches, near=True, few=few, over=over.rows, test=over.test)
+    return Lead(branches, near=True, few=few, over=over.rows, test=over.test)
 
 
 # --- the others -----------------------------------------------------------------------------------------------------------
