@@ -48,7 +48,7 @@ async def authenticated(context: Context, request: Request, network: str) -> Con
     return borne
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _borne(context: Context, caller: Caller, network: str) -> tuple[Context, bytes]:
     """The caller's context, and what is noted of each read: kept, for they take as long to make as a token to be looked up."""
     reads = reads_of(caller.token, network) if caller.token is not None else b""
