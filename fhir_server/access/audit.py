@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from fhir_server.outcome import refuse
-from fhir_server.store.audit import Note, append, encoded
+from fhir_server.store.audit import Note, Told, append, encoded
 from fhir_server.store.gather import Gather
 from fhir_server.store.pool import Pool
 from smart_auth.access_token import AccessToken
@@ -70,7 +70,7 @@ class Trail:
 
 
 def reads_of(token: AccessToken, network: str) -> bytes:
-    """What is noted of a read that succeeds, whoever's request it is of this bearer."""
+    """What is noted of every read that succeeds by a bearer from a network: all but the request and what was read."""
     note = Trail("", network, token).note("read", 200)
     return encoded(msgspec.structs.replace(note, request=None))
 
@@ -86,23 +86,11 @@ def patients_in(content: bytes | None, kind: str = "", resource_id: str = "") ->
     return own if content is None else [*own, *(one.decode() for one in _PATIENT.findall(content))]
 
 
-class _Resource(msgspec.Struct, rename="camel"):
-    resource_type: str
-    id: str
-
-
-_resource = msgspec.json.Decoder(_Resource).decode
-
-
-def about(note: Note, content: bytes | None) -> Note:
-    """The note of a read of one resource, with what its text tells: which resource it was, and which patients that is about."""
-    entities = note.entities
-    if content is not None:
-        resource = _resource(content)
-        entities = (f"{resource.resource_type}/{resource.id}",)
-    kind, _, resource_id = entities[0].partition("/") if entities else ("", "", "")
-    patients, detail = _named(patients_in(content, kind, resource_id), note.detail)
-    return msgspec.structs.replace(note, patients=patients, entities=entities, detail=detail)
+def about(note: Note, told: Told | None) -> Note:
+    """The note of a read of one resource, with which it was and which patients its text tells of; None: that is not known."""
+    entity, content = told if told is not None else (next(iter(note.entities), ""), None)
+    patients, detail = _named(patients_in(content, *entity.split("/", 1)), note.detail)
+    return msgspec.structs.replace(note, patients=patients, entities=(entity,) if entity else (), detail=detail)
 
 
 def _named(patients: Iterable[str], detail: str | None) -> tuple[tuple[str, ...], str | None]:

@@ -20,7 +20,7 @@ from fhir_server.search.key import reference_key
 from fhir_server.search.parameter import Parameters
 from fhir_server.search.registration import refresh
 from fhir_server.store import audit
-from fhir_server.store.audit import Note, Row, Sealed
+from fhir_server.store.audit import Note, Row, Sealed, Told
 from fhir_server.store.changes import KnownShapes, Write, write
 from fhir_server.store.connection import Connection
 from fhir_server.store.pool import Pool
@@ -110,7 +110,7 @@ class Sealer:
         await audit.seal(conn, self.tenant, chained(made, number, chain), [row.seq for row in rows])
         return sum(row.events for row in rows) >= BATCH
 
-    def _apart(self, row: Row, read: Mapping[int, bytes]) -> list[Note]:
+    def _apart(self, row: Row, read: Mapping[int, Told]) -> list[Note]:
         if row.versions is not None:
             return [about(note, read.get(seq)) for note, seq in zip(row.notes, row.versions, strict=True)]
         return [part for note in row.notes for part in for_each_patient(note, self.apart)]

@@ -28,7 +28,10 @@ FROM (SELECT oldest.*, sum(events) OVER (ORDER BY seq) - events AS before
       FROM (SELECT * FROM audit WHERE tenant = $1 ORDER BY seq LIMIT $2) AS oldest) AS first
 WHERE before < $2 ORDER BY seq
 """
-READ = "SELECT seq, content FROM version WHERE tenant = $1 AND seq = ANY($2::int8[])"
+READ = """
+SELECT v.seq, t.name || '/' || v.id, v.content FROM version v JOIN resource_type t ON t.code = v.type
+WHERE v.tenant = $1 AND v.seq = ANY($2::int8[])
+"""
 LAST_SEAL = "SELECT number, chain FROM audit_seal WHERE tenant = $1 ORDER BY number DESC LIMIT 1"
 SEAL = """
 INSERT INTO audit_seal (tenant, number, id, digest, chain)
@@ -97,6 +100,9 @@ class Sealed:
     deleted: bool | None
 
 
+Told = tuple[str, bytes]
+"""A version that was read: the resource as a relative reference, and its text."""
+
 _decode = msgspec.json.Decoder(list[Note]).decode
 
 
@@ -151,12 +157,13 @@ def _row(
     return Row(seq, recorded, told, events, [version for version, _, _ in read])
 
 
-async def what_was_read(conn: Connection, tenant: int, rows: Sequence[Row]) -> dict[int, bytes]:
-    """The contents that the notes of the rows tell of, by version.seq."""
+async def what_was_read(conn: Connection, tenant: int, rows: Sequence[Row]) -> dict[int, Told]:
+    """What the notes of the rows tell of, by version.seq."""
     versions = {one for row in rows for one in row.versions or ()}
     if not versions:
         return {}
-    return dict(await (await conn.run(READ, (tenant, sorted(versions)), binary=True)).fetchall())
+    found = await (await conn.run(READ, (tenant, sorted(versions)), binary=True)).fetchall()
+    return {seq: (reference, content) for seq, reference, content in found}
 
 
 async def lock(conn: Connection, tenant: int, *, wait: bool) -> bool:
