@@ -27,8 +27,8 @@ from bench.server import Server, data_directory, environment, start
 from fhir_server.settings import Settings
 
 CLIENTS = (16, 64)
-"""The throughput is that with the last: both servers have all the work there that they can do. Fewer clients wait, each for the
-note of their own read to be on the disk, and the servers wait for them."""
+"""With the last both servers have all the work that they can do. Fewer wait, each for the note of its own read to be on the disk,
+and the servers wait for them."""
 ROUNDS = 40
 SECONDS = 0.4
 WARM_UP = 1.5
@@ -174,7 +174,10 @@ def table(found: Sequence[Figures]) -> str:
 
 
 def main(arguments: Sequence[str] = (), rounds: int = ROUNDS, seconds: float = SECONDS) -> int:
-    """Measures and prints, with `--record` into docs/performance.md, too; 1 where the secured server's throughput is too low."""
+    """Measures and prints, with `--record` into docs/performance.md, too; 1 where the secured server is too slow.
+
+    That is for any number of clients.
+    """
     found = uvloop.run(measured(rounds, seconds))
     print(table(found))
     if "--record" in arguments:
@@ -184,7 +187,7 @@ def main(arguments: Sequence[str] = (), rounds: int = ROUNDS, seconds: float = S
             f" {on['cores']} cores ({on['processor']})."
         )
         report.between(report.PAGE, BEGIN, END, f"{said}\n\n{table(found)}")
-    return 0 if found[-1].share >= LEAST else 1
+    return 0 if all(one.share >= LEAST for one in found) else 1
 
 
 if __name__ == "__main__":

@@ -141,15 +141,15 @@ def is_cut(rows: Sequence[Sequence[Any]]) -> bool:
 
 # --- who leads ------------------------------------------------------------------------------------------------------------
 
+_NOT_BY_KEY = frozenset(("identifier", "below"))  # modifiers of references that ask for more than the target's own key
 _OF_TEXTS = 1  # how much a string narrows; what narrows less is not often little enough to be sorted
 
 
 def _leading(term: Term) -> tuple[int, Callable[[Scope, Any], Lead | None]]:
     """How much a term narrows by experience, 0 most, and what gives its rows: of those that do not lead nobody makes them."""
     match term:
-        case Clause(parameter=Parameter(type="reference"), modifier=modifier, negated=False) if modifier not in (
-            "identifier",
-            "below",
+        case Clause(parameter=Parameter(type="reference"), modifier=modifier, negated=False) if (
+            modifier not in _NOT_BY_KEY
         ):
             return 0, _of_reference
         case Clause(parameter=Parameter(type="string"), modifier=None | "exact", negated=False):
