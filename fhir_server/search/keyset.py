@@ -12,7 +12,7 @@ from fhir_server.search.order import DIRECTIONS, NULLS, Key
 from fhir_server.search.query import Page, Query
 
 # Names of the values of each key as they go out, what they are read from, and the joins of the keys behind the first.
-_NAMES: tuple[tuple[LiteralString, LiteralString], ...] = (("s0", "t0"), ("s1", "t1"), ("s2", "t2"), ("s3", "t3"))
+NAMES: tuple[tuple[LiteralString, LiteralString], ...] = (("s0", "t0"), ("s1", "t1"), ("s2", "t2"), ("s3", "t3"))
 _VALUES: tuple[tuple[LiteralString, LiteralString], ...] = (
     ("d.v", "d.w"), ("o1.v", "o1.w"), ("o2.v", "o2.w"), ("o3.v", "o3.w"),
 )  # fmt: skip
@@ -38,7 +38,7 @@ def columns_of(keys: Sequence[Key], *, absent: bool = False) -> list[Column]:
     out: list[Column] = []
     for n, key_ in enumerate(keys):
         gone = absent and n == 0
-        for name, value in zip(_NAMES[n][: key_.width], _VALUES[n], strict=False):
+        for name, value in zip(NAMES[n][: key_.width], _VALUES[n], strict=False):
             expression = NULLS[key_.type] if gone else key_.column or value
             nullable = n > 0 and not key_.column
             out.append(Column(expression, name, key_.descending, nullable, gone))

@@ -34,7 +34,7 @@ _ROWS: dict[str, tuple[str, LiteralString]] = {
     "quantity": ("quantity", _QUANTITIES),
 }
 NULLS: dict[LiteralString, LiteralString] = {
-    "text": "NULL::text", "timestamptz": "NULL::timestamptz", "numeric": "NULL::numeric", "real": "NULL::real",
+    "text": 'NULL::text COLLATE "C"', "timestamptz": "NULL::timestamptz", "numeric": "NULL::numeric", "real": "NULL::real",
 }  # fmt: skip
 _VALUE_TYPES: dict[str, LiteralString] = {"date": "timestamptz", "number": "numeric", "quantity": "numeric"}
 _COLUMNS: dict[str, LiteralString] = {"_lastUpdated": "r.updated", "_id": "r.id"}

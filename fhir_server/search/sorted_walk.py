@@ -11,21 +11,15 @@ from typing import LiteralString
 from fhir_server.search.compile import CONTENT
 from fhir_server.search.condition import UNION, Scope
 from fhir_server.search.fragment import Fragment, compose, join, sql
-from fhir_server.search.keyset import Column, columns_of, in_order
-from fhir_server.search.order import DIRECTIONS, Key, keys_of
+from fhir_server.search.keyset import NAMES, Column, columns_of, in_order
+from fhir_server.search.order import DIRECTIONS, NULLS, Key, keys_of
 from fhir_server.search.query import Query
 
 MOST = 4000  # rows of the leading term, as _FIRST says
 TYPES = frozenset(("date", "number", "quantity", "string", "uri"))
 _FIRST: LiteralString = " LIMIT 4001"
-_OF_LEAD: LiteralString = ") j WHERE j.pk = ANY(ARRAY(SELECT pk FROM lead)) ORDER BY j.pk, "
+_OF_KEPT: LiteralString = ") j WHERE j.pk = ANY(ARRAY(SELECT pk FROM kept)) ORDER BY j.pk, "
 _VALUES: tuple[LiteralString, ...] = ("j.v", "j.w")
-_JOINS: tuple[LiteralString, ...] = (
-    ") o0 ON o0.pk = d.pk", ") o1 ON o1.pk = d.pk", ") o2 ON o2.pk = d.pk", ") o3 ON o3.pk = d.pk",
-)  # fmt: skip
-_READ: tuple[tuple[LiteralString, ...], ...] = (
-    ("o0.v AS s0", "o0.w AS t0"), ("o1.v AS s1", "o1.w AS t1"), ("o2.v AS s2", "o2.w AS t2"), ("o3.v AS s3", "o3.w AS t3"),
-)  # fmt: skip
 _COLUMNS: dict[LiteralString, LiteralString] = {
     "r.updated": "SELECT pk, updated AS v FROM resource WHERE tenant = (SELECT %s::int4) AND NOT deleted",
     "r.id": "SELECT pk, id AS v FROM resource WHERE tenant = (SELECT %s::int4) AND NOT deleted",
@@ -47,11 +41,12 @@ def sorted_page(scope: Scope, query: Query, branches: Sequence[Fragment], narrow
     """
     keys = keys_of(scope, query)
     columns = columns_of(keys)
-    lead = compose("WITH lead AS MATERIALIZED (SELECT d.pk FROM (", join(UNION, branches), ") d", _FIRST, ") ")
+    lead = compose("WITH lead AS MATERIALIZED (SELECT d.pk FROM (", join(UNION, branches), ") d", _FIRST, ")")
     return compose(
-        lead, "(SELECT p.pk, c.type, c.id, c.content", _each(", p.", columns, "::text"),
-        " FROM (SELECT * FROM (SELECT d.pk", *_read(keys), " FROM (", narrowed, ") d", *_values(scope, keys),
-        ") q ORDER BY ", in_order(columns, query, named="q."), sql(" LIMIT (SELECT %s::int8)", query.count + 1),
+        lead, ", kept AS MATERIALIZED (", narrowed, ") (SELECT p.pk, c.type, c.id, c.content",
+        _each(", p.", columns, "::text"), " FROM (SELECT * FROM (SELECT pk", _foremost(columns), " FROM (",
+        _values(scope, keys), ") v GROUP BY pk) q ORDER BY ", in_order(columns, query, named="q."),
+        sql(" LIMIT (SELECT %s::int8)", query.count + 1),
         sql(CONTENT, scope.tenant), in_order(columns, query, named="p."), ")",
         UNION, "(SELECT NULL::int8, NULL::int2, NULL::text, NULL::bytea", _each(", NULL::text AS ", columns, ""),
         sql(" FROM lead OFFSET %s LIMIT 1)", MOST),
@@ -62,15 +57,33 @@ def _each(before: LiteralString, columns: Sequence[Column], behind: LiteralStrin
     return join("", [sql(before + one.name + behind) for one in columns])
 
 
-def _read(keys: Sequence[Key]) -> list[Fragment]:
-    return [sql(", " + name) for n, one in enumerate(keys) for name in _READ[n][: one.width]]
+def _foremost(columns: Sequence[Column]) -> Fragment:
+    """The columns of a resource, each of which one row has at most."""
+    return join("", [sql(", max(" + one.name + ") AS " + one.name) for one in columns])
 
 
-def _values(scope: Scope, keys: Sequence[Key]) -> list[Fragment]:
-    """The joins that provide the values: of several of a resource the foremost."""
-    parts: list[Fragment] = []
-    for n, one in enumerate(keys):
-        rows = one.rows if one.rows is not None else sql(_COLUMNS[one.column], scope.tenant)
-        order = join(", ", [sql(name + DIRECTIONS[one.descending]) for name in _VALUES[: one.width]])
-        parts.append(compose(" LEFT JOIN (SELECT DISTINCT ON (j.pk) * FROM (", rows, _OF_LEAD, order, _JOINS[n]))
-    return parts
+def _values(scope: Scope, keys: Sequence[Key]) -> Fragment:
+    """The rows of `kept` without any value, and for each key those with its value: of several of a resource the foremost.
+
+    They are put together by what follows, not joined: the planner takes `kept` for a row or two, and would compare each
+    of its rows with each value.
+    """
+    bare = [
+        sql(", " + name + " AS " + NAMES[n][at]) for n, one in enumerate(keys) for at, name in enumerate(_nulls(one))
+    ]
+    found = [_of_key(scope, keys, n) for n in range(len(keys))]
+    return join(UNION, [compose("SELECT pk", *bare, " FROM kept"), *found])
+
+
+def _of_key(scope: Scope, keys: Sequence[Key], place: int) -> Fragment:
+    key_ = keys[place]
+    read = [
+        sql(", " + name) for n, one in enumerate(keys) for name in (_VALUES[: one.width] if n == place else _nulls(one))
+    ]
+    rows = key_.rows if key_.rows is not None else sql(_COLUMNS[key_.column], scope.tenant)
+    order = join(", ", [sql(name + DIRECTIONS[key_.descending]) for name in _VALUES[: key_.width]])
+    return compose("(SELECT DISTINCT ON (j.pk) j.pk", *read, " FROM (", rows, _OF_KEPT, order, ")")
+
+
+def _nulls(key_: Key) -> tuple[LiteralString, ...]:
+    return (NULLS[key_.type],) * key_.width
