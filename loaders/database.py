@@ -17,7 +17,7 @@ from fhir_server.rest.faults import refusal_of
 from fhir_server.rest.routes import respond
 from fhir_server.rest.system import Entries
 from fhir_server.store.faults import database_refusal
-from fhir_server.store.pool import CONFLICTS, RETRIED
+from fhir_server.store.race import is_lost
 from loaders.copy import Copy
 from loaders.unit import WHOLE, Done, EntryDict, Interrupted, Outcome, Part, Unit, outcome_of
 
@@ -216,7 +216,7 @@ def _told(error: Exception) -> Refusal:
 
 
 def _raise_unless_local(error: Exception) -> None:
-    lost_race = isinstance(error, RETRIED) or getattr(error, "sqlstate", None) in CONFLICTS
+    lost_race = is_lost(error)
     known = database_refusal(error)
     if lost_race or (known is not None and known.issues[0].code == "transient"):
         raise error

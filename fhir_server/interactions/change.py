@@ -3,6 +3,7 @@
 https://hl7.org/fhir/R4/http.html#create, #update, #patch, #delete and #concurrency
 """
 
+import asyncio
 import re
 import time
 import uuid
@@ -96,7 +97,8 @@ async def apply(context: Context, changes: Sequence[Change], *, lock: bool) -> l
 
     Raises the refusal of the first change that cannot be; then nothing is written. `lock` keeps other writers away
     between reading the current versions and writing (inside a transaction); without it a lost race raises MC001.
-    On no connection of its own there can be one change only, which goes along with those of other requests.
+    On no connection of its own there can be a few changes only, which go along with those of other requests: a SearchParameter
+    is none of them.
     """
     if context.trail is not None:
         context.trail.written = False
@@ -211,8 +213,7 @@ async def _write_noted(
         if trail is not None and step is not None
     ]
     if context.pinned is None:
-        (one,) = writes
-        await context.shared.write(Asked(one, notes[0] if notes else None, context.shapes.generation))
+        await context.shared.write(Asked(writes, notes, context.shapes.generation))
     elif trail is None:
         await context.write(context.pinned, context.tenant, writes, context.shapes)
     else:
@@ -238,9 +239,8 @@ async def _current(context: Context, changes: Sequence[Change], *, lock: bool) -
         return {}
     if context.pinned is not None:
         return await current(context.pinned, context.tenant, targets, lock=lock)
-    (target,) = targets
-    found = await context.shared.current(target)
-    return {} if found is None else {target: found}
+    found = await asyncio.gather(*(context.shared.current(target) for target in targets))
+    return {target: one for target, one in zip(targets, found, strict=True) if one is not None}
 
 
 def _placed(context: Context, change: Change, known: Current | None, now: datetime) -> tuple[Stored, Write | None]:

@@ -118,8 +118,11 @@ def only(resource_type: str, ids: Sequence[str]) -> str | None:
 
 async def find_each(context: Context, queries: Sequence[Query], limit: int = 2) -> list[list[str]]:
     """Up to `limit` ids for each query."""
-    search = context.search(context.conn)
-    return [[resource_id for _, resource_id in await search.first(query, limit)] for query in queries]
+    if not queries:
+        return []
+    async with context.connection() as conn:
+        search = context.search(conn)
+        return [[resource_id for _, resource_id in await search.first(query, limit)] for query in queries]
 
 
 def lock_key(tenant: int, resource_type: str, pairs: Pairs) -> int:

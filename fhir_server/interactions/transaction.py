@@ -1,10 +1,10 @@
-"""transaction: all of a Bundle's entries or none, in one database transaction and a handful of statements.
+"""transaction: all of a Bundle's entries or none, in one database transaction and a handful of statements, or in one for many.
 
 https://hl7.org/fhir/R4/http.html#transaction and #trules
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,14 +14,17 @@ from fhir_server.etag import etag, versions_of
 from fhir_server.interactions.batch import response
 from fhir_server.interactions.change import TURN, Change, Stored, apply, instant
 from fhir_server.interactions.conditional import find_each, lock, lock_key, only, query_of
-from fhir_server.interactions.entry import Answer, Dispatch, PatchOf, entry_of, items_of
+from fhir_server.interactions.entry import Answer, Dispatch, Entry, PatchOf, entry_of, items_of
 from fhir_server.interactions.identity import Targets, identities, resolve_conditional_references
 from fhir_server.interactions.links import Identities, rewritten
 from fhir_server.interactions.step import Step, placed, step_of, writes
 from fhir_server.interactions.write import identified, outcome_of, selected_for_delete
 from fhir_server.outcome import refuse
+from fhir_server.store.race import once
 from fhir_server.store.resources import current
 
+MOST_SHARED = 8
+"""Entries of a transaction that is short enough for others to wait for."""
 REPRESENTATION, OUTCOME = "representation", "OperationOutcome"
 Made = dict[tuple[str, ...], str]  # for type and criteria, the id of the resource that an entry found or makes
 
@@ -43,7 +46,19 @@ async def transaction(
                 answers[n] = await dispatch(inner, entry)
         return [answers[n] for n in range(len(entries))]
 
-    return response(b"transaction-response", await context.transact(work))
+    answers = await once(lambda: work(context)) if _may_share(context, entries, steps) else None
+    if answers is None:
+        answers = await context.transact(work)
+    return response(b"transaction-response", answers)
+
+
+def _may_share(context: Context, entries: Sequence[Entry], steps: Mapping[int, Step]) -> bool:
+    """Whether a single statement writes it all, which those of other requests may share: no criteria, nothing to read.
+
+    It holds no locks in between, and where it loses a race against another writer it is done over with them.
+    """
+    single = all(one.criteria is None and one.type != "SearchParameter" for one in steps.values())
+    return context.pinned is None and single and len(steps) == len(entries) <= MOST_SHARED
 
 
 async def _write(context: Context, steps: dict[int, Step], patch_of: PatchOf, prefer: str | None) -> dict[int, Answer]:

@@ -14,7 +14,7 @@ from fhir_server.interactions.conditional import find, find_one, lock, lock_key
 from fhir_server.interactions.url import Pairs
 from fhir_server.json import dump_json
 from fhir_server.outcome import Issue, operation_outcome, refuse
-from fhir_server.store.pool import again
+from fhir_server.store.race import again
 from fhir_server.store.resources import read
 
 Patch = Callable[[dict[str, Any]], dict[str, Any]]

@@ -4,12 +4,10 @@ https://www.psycopg.org/psycopg3/docs/advanced/pool.html; what is durable when: 
 """
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-import psycopg
 from psycopg import AsyncRawCursor
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
@@ -18,18 +16,10 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 from fhir_server.outcome import Refusal, refuse
 from fhir_server.store.connection import Connection
 from fhir_server.store.migrate import SCHEMA, SERVER_ROLE, UnfitSchema
+from fhir_server.store.race import again
 
 T = TypeVar("T")
 
-# What a writer tries again: lost races that another attempt wins. MC001 is raised by write_versions, UniqueViolation
-# by two creates of one id; the next attempt sees the winner. MC002: the rows were made by search parameters of before.
-RETRIED = (
-    psycopg.errors.SerializationFailure,
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.UniqueViolation,
-)
-CONFLICTS = frozenset(("MC001", "MC002"))
-ATTEMPTS = 12
 MOST_WAITING = 64
 """For each connection, those who may wait for one."""
 
@@ -224,27 +214,3 @@ def _give_up(given: asyncio.Future[Any]) -> None:
 def _busy() -> Refusal:
     text = "the server is busy: no database connection became free; try again"
     return Refusal(refuse("transient", text).issues, headers=[("retry-after", "2")])
-
-
-async def again(work: Callable[[], Awaitable[T]]) -> T:
-    """Runs `work`, again where it lost a race against another writer. Raises Refusal (409) where it loses too many."""
-    for attempt in range(ATTEMPTS):
-        try:
-            return await work()
-        except psycopg.Error as error:
-            _raise_unless_lost_race(error, attempt)
-        await _back_off(attempt)
-    raise AssertionError("unreachable: the last attempt raises")
-
-
-def _raise_unless_lost_race(error: psycopg.Error, attempt: int) -> None:
-    lost = isinstance(error, RETRIED) or error.sqlstate in CONFLICTS
-    if not lost:
-        raise error
-    if attempt == ATTEMPTS - 1:
-        raise refuse("conflict", "other requests kept writing the same resources; try again") from error
-
-
-async def _back_off(attempt: int) -> None:
-    """Waits a little longer each time, never two writers in step."""
-    await asyncio.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 7)))  # noqa: S311 - not a secret

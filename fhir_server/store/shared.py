@@ -1,4 +1,4 @@
-"""Reads and writes of single resources, those of all requests under way together: group commit, and reads by the dozen.
+"""Reads and writes of one or a few resources, those of all requests under way together: group commit, and reads by the dozen.
 
 https://hl7.org/fhir/R4/http.html#read, #create and #update
 """
@@ -31,15 +31,27 @@ ROUNDS = 6
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A version to be written, with what is to be known of it, and the generation that its index rows were made by."""
+    """Versions to be written, all or none, with what is to be known of them.
 
-    write: Write
-    note: Note | None
+    `generation`: that of the search parameters that all their index rows were made by. Each is of another resource.
+    """
+
+    writes: Sequence[Write]
+    notes: Sequence[Note]
     generation: int
+
+    @property
+    def targets(self) -> set[Target]:
+        return {(one.type, one.id) for one in self.writes}
+
+    @property
+    def size(self) -> int:
+        """Bytes of content."""
+        return sum(len(one.content or b"") for one in self.writes)
 
 
 class Shared:
-    """What the requests of one process do to single resources outside of transactions; everything is in autocommit."""
+    """What the requests of one process do to one or a few resources by a single statement; everything is in autocommit."""
 
     def __init__(self, pool: Pool, tenant: int, shapes: KnownShapes) -> None:
         self._pool = pool
@@ -67,14 +79,22 @@ class Shared:
 
     async def _write(self, asked: list[Asked]) -> Sequence[asyncio.Task[None] | None]:
         """All in one statement. Where that fails one by one: who lost a race or sent what cannot be stored fails alone."""
-        # In order, so that two processes which write the same resources queue instead of waiting for each other.
-        first = {(one.write.type, one.write.id): one for one in reversed(asked) if self._may_share(one)}
-        together = [one for _, one in sorted(first.items(), key=lambda item: item[0])]
+        together = self._together_of(asked)
         failed = await self._together(together) if together else None
         if failed is not None and len(asked) == 1 and not isinstance(failed, psycopg.errors.LockNotAvailable):
             raise failed
         done = {id(one) for one in together} if failed is None else set()
         return [None if id(one) in done else asyncio.create_task(self._alone(one)) for one in asked]
+
+    def _together_of(self, asked: Iterable[Asked]) -> list[Asked]:
+        """Those that one statement may write: of each resource one version, the first that is asked for."""
+        together: list[Asked] = []
+        taken: set[Target] = set()
+        for one in asked:
+            if self._may_share(one) and taken.isdisjoint(one.targets):
+                taken |= one.targets
+                together.append(one)
+        return together
 
     async def _together(self, asked: Sequence[Asked]) -> psycopg.Error | None:
         async with self._pool.connection() as conn:
@@ -85,7 +105,7 @@ class Shared:
 
     def _may_share(self, one: Asked) -> bool:
         """Not what is so large that others would wait for it, nor what was made by search parameters of before."""
-        return one.generation == self._shapes.generation and len(one.write.content or b"") <= LARGE
+        return one.generation == self._shapes.generation and one.size <= LARGE
 
     async def _alone(self, one: Asked) -> None:
         """On a connection of its own, on which it may wait for whoever holds the resource."""
@@ -95,8 +115,9 @@ class Shared:
             raise failed
 
     async def _tried(self, conn: Connection, asked: Sequence[Asked], *, brief: bool) -> psycopg.Error | None:
-        writes, generation = [one.write for one in asked], asked[0].generation
-        notes = _notes(asked)
+        # In order, so that two processes which write the same resources queue instead of waiting for each other.
+        writes = sorted((write for one in asked for write in one.writes), key=_target)
+        notes, generation = [note for one in asked for note in one.notes], asked[0].generation
         try:
             if notes:
                 await write_noted(conn, self._tenant, writes, self._shapes, notes, generation, brief=brief)
@@ -104,11 +125,11 @@ class Shared:
                 await write(conn, self._tenant, writes, self._shapes, generation, brief=brief)
         except psycopg.Error as error:
             return error
-        for one in asked:
-            if one.write.whole is not None:
-                self.recent.keep(one.write.type, one.write.id, one.write.version, one.generation, one.write.whole)
+        for one in writes:
+            if one.whole is not None:
+                self.recent.keep(one.type, one.id, one.version, generation, one.whole)
         return None
 
 
-def _notes(asked: Iterable[Asked]) -> list[Note]:
-    return [one.note for one in asked if one.note is not None]
+def _target(write: Write) -> Target:
+    return write.type, write.id

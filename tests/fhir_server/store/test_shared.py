@@ -1,6 +1,7 @@
 """Single changes that share a statement: https://hl7.org/fhir/R4/http.html#concurrency."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 import psycopg
@@ -8,6 +9,7 @@ import psycopg
 from fhir_server.context import Context
 from fhir_server.interactions.change import Change
 from fhir_server.interactions.conditional import find
+from fhir_server.interactions.transaction import transaction
 from fhir_server.interactions.write import change
 from fhir_server.search.index import extract, shape_of
 from fhir_server.search.key import reference_key
@@ -40,7 +42,30 @@ def asked(context: Context, name: str, version: int = 1, generation: int = 0) ->
         0, code, name, reference_key(context.tenant, f"Patient/{name}"), version, NOW, "U", b"{}",
         shape_of(context.tenant, "Patient", made), made, whole=made,
     )  # fmt: skip
-    return Asked(step, None, generation)
+    return Asked([step], [], generation)
+
+
+def both(*several: Asked) -> Asked:
+    """All of them, or none."""
+    return Asked([write for one in several for write in one.writes], [], several[0].generation)
+
+
+async def written(context: Context, entries: Iterable[tuple[str, str, str]]) -> bytes:
+    """What a transaction of patients came to: each a method, an id and a family name."""
+    bundle = {
+        "resourceType": "Bundle", "type": "transaction",
+        "entry": [
+            {
+                "resource": patient(name, family).resource,
+                "request": {"method": method, "url": "Patient" if method == "POST" else f"Patient/{name}"},
+            } for method, name, family in entries
+        ],
+    }  # fmt: skip
+    return await transaction(context, bundle, unasked, unasked, prefer=None)
+
+
+def unasked(*_: object) -> Any:
+    raise AssertionError("neither reads nor patches are in these Bundles")
 
 
 NOW = "2026-01-01T00:00:00Z"  # as PostgreSQL reads it
@@ -53,6 +78,44 @@ def test_changes_of_many_requests_share_transactions(database_url: str):
         assert versions == 40
         assert transactions <= 3
         assert await named(context, "Quill") == sorted(f"p{n}" for n in range(40))
+
+    run(database_url, story)
+
+
+def test_short_transactions_of_many_requests_share_statements(database_url: str):
+    async def story(context: Context) -> None:
+        bundles = ([("POST", f"p{n}", "Quill"), ("PUT", f"q{n}", "Quill")] for n in range(20))
+        await asyncio.gather(*(written(context, bundle) for bundle in bundles))
+        ((versions, transactions),) = await rows(context, "SELECT count(*), count(DISTINCT xmin::text) FROM version")
+        assert versions == 40
+        assert transactions <= 10
+        assert len(await named(context, "Quill")) == 40
+
+    run(database_url, story)
+
+
+def test_a_short_transaction_that_shares_is_all_or_nothing(database_url: str):
+    async def story(context: Context) -> None:
+        await context.shared.write(asked(context, "taken"))
+        sharing = (asked(context, "a"), both(asked(context, "b"), asked(context, "taken")), asked(context, "c"))
+        answers = await asyncio.gather(*map(context.shared.write, sharing), return_exceptions=True)
+        told = [one.sqlstate if isinstance(one, psycopg.Error) else one for one in answers]
+        assert told == [None, "23505", None]
+        assert await named(context, "Quill") == ["a", "c", "taken"]
+
+    run(database_url, story)
+
+
+def test_short_transactions_about_the_same_resources_come_one_after_another(database_url: str):
+    async def story(context: Context) -> None:
+        await written(context, [("PUT", "one", "Before"), ("PUT", "two", "Before")])
+        bundles = [[("PUT", name, f"Name{n}") for name in ("one", "two")[:: 1 - n % 2 * 2]] for n in range(10)]
+        await asyncio.gather(*(written(context, bundle) for bundle in bundles))
+        found = await rows(context, "SELECT id, version FROM resource ORDER BY id")
+        assert found == [("one", 11), ("two", 11)]
+        last = [n for n in range(10) if await named(context, f"Name{n}")]
+        assert len(last) == 1
+        assert await named(context, f"Name{last[0]}") == ["one", "two"]
 
     run(database_url, story)
 
