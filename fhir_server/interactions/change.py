@@ -123,9 +123,10 @@ async def _planned(
 ) -> list[tuple[Stored, Write | None]]:
     """What each change comes to; other requests get their turn while a long Bundle is worked on."""
     now, beat = datetime.now(UTC), time.monotonic()
+    turns = context.shared.turns if context.pinned is None else context.shared.long_turns
     planned = []
     for begin in range(0, len(changes), TURN):
-        async with context.shared.turns:
+        async with turns:
             planned += [
                 _placed(context, change, known.get((context.type_code(change.type), change.id)), now)
                 for change in changes[begin : begin + TURN]

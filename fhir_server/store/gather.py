@@ -2,7 +2,8 @@
 
 A statement for ten costs little more than one for one: a round trip, a plan, and for writes a commit
 (https://www.postgresql.org/docs/current/runtime-config-wal.html#GUC-COMMIT-DELAY tells of the same idea inside PostgreSQL).
-Nobody waits for others to come: a request that finds nothing under way is served at once.
+Nobody waits for others who may come: a request that finds nothing under way is served at once. Where it is known that others are
+about to come, a batch is filled with them first.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ W = TypeVar("W")
 R = TypeVar("R")
 # So many who wait make another statement worth its cost while one is under way; fewer are served sooner by the next.
 CROWD = 8
+# A batch is so large before those who are about to come are not waited for any more, and they are for so many rounds.
+ENOUGH = 16
 # Seconds after which what is under way is held up, by a lock perhaps, and holds up nobody else.
 LATE = 0.1
 
@@ -22,6 +25,7 @@ class Gather(Generic[W, R]):
     """Serves what is wanted in batches of at most `most`, up to `lanes` of them at a time where many wait.
 
     `rounds`: how often the event loop goes round before a batch is closed, so that what it has received already goes along.
+    `more`: whether others are about to come, for whom a batch that is not large waits a little.
     A batch that is late counts no more: what waits, or comes, has another lane. `serve` answers a batch in its order: an
     exception for whoever is refused, a task for whoever is answered later; where it raises, all of the batch are refused.
     """
@@ -33,9 +37,11 @@ class Gather(Generic[W, R]):
         most: int,
         lanes: int = 1,
         rounds: int = 1,
+        more: Callable[[], bool] = lambda: False,
     ) -> None:
         self._serve = serve
         self._rounds = rounds
+        self._more = more
         self._most = most
         self._lanes = lanes
         self._open: set[object] = set()
@@ -60,6 +66,7 @@ class Gather(Generic[W, R]):
             while True:
                 for _ in range(self._rounds):
                     await asyncio.sleep(0)  # what has come in the meantime goes along
+                await self._fill()
                 if not self._waiting or lane not in self._open:
                     break
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
@@ -68,6 +75,12 @@ class Gather(Generic[W, R]):
                 late.cancel()
         finally:
             self._open.discard(lane)  # here and not when the task is done: who came in between would wait for nobody
+
+    async def _fill(self) -> None:
+        for _ in range(ENOUGH):
+            if len(self._waiting) >= ENOUGH or not self._more():
+                return
+            await asyncio.sleep(0)
 
     def _leave(self, lane: object) -> None:
         self._open.discard(lane)

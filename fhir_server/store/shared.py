@@ -60,9 +60,12 @@ class Shared:
         self.read: Gather[Target, Version | None] = Gather(self._read, most=MOST_READ)
         self.noted: Gather[NotedRead, Version | None] = Gather(self._read_noted, most=MOST_READ, rounds=ROUNDS)
         self.current: Gather[Target, Current | None] = Gather(self._current, most=MOST_READ)
-        self.write: Gather[Asked, None] = Gather(self._write, most=MOST_WRITTEN, lanes=LANES)
+        self.write: Gather[Asked, None] = Gather(
+            self._write, most=MOST_WRITTEN, lanes=LANES, more=lambda: self.turns.waiting
+        )
         self.recent = RecentRows()
-        self.turns = Turns()
+        self.turns = Turns()  # to plan what is to be written by `write`
+        self.long_turns = Turns()  # to plan a part of what a transaction of its own writes
 
     async def _read(self, targets: list[Target]) -> Sequence[Version | None]:
         async with self._pool.connection() as conn:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from fhir_server.store.gather import CROWD, LATE, Gather
+from fhir_server.store.gather import CROWD, ENOUGH, LATE, Gather
 
 Serve = Callable[[list[int]], Awaitable[Sequence[int | BaseException]]]
 
@@ -48,6 +48,29 @@ def test_what_comes_while_a_batch_is_under_way_goes_with_the_next():
 
     asyncio.run(story())
     assert served.batches == [[1], [2, 3, 4]]
+
+
+@pytest.mark.parametrize(("coming", "first"), [(5, 6), (3 * ENOUGH, ENOUGH)])
+def test_who_is_about_to_come_is_waited_for_until_a_batch_is_large(coming: int, first: int):
+    served = Served()
+
+    async def story() -> None:
+        left = list(range(coming))
+        gather: Gather[int, int] = Gather(served, most=100, more=lambda: bool(left))
+        tasks = [asyncio.create_task(gather(-1))]
+        while left:
+            await asyncio.sleep(0)
+            tasks.append(asyncio.create_task(gather(left.pop())))
+        await asyncio.gather(*tasks)
+
+    asyncio.run(story())
+    assert abs(len(served.batches[0]) - first) <= 2
+    assert sum(map(len, served.batches)) == coming + 1
+
+
+def test_who_is_about_to_come_and_does_not_holds_nobody_up():
+    served = Served()
+    assert asyncio.run(asked(Gather(served, most=100, more=lambda: True), [1])) == [2]
 
 
 def test_what_comes_within_some_rounds_of_the_loop_goes_along():
