@@ -6,14 +6,15 @@ What follows the first page is that of search/compile.py: the sort values here a
 """
 
 from collections.abc import Sequence
-from typing import LiteralString
+from dataclasses import dataclass
+from typing import Any, LiteralString
 
 from fhir_server.search.compile import CONTENT
 from fhir_server.search.condition import UNION, Scope
 from fhir_server.search.fragment import Fragment, compose, join, sql
 from fhir_server.search.keyset import NAMES, Column, columns_of, in_order
 from fhir_server.search.order import DIRECTIONS, NULLS, Key, keys_of
-from fhir_server.search.query import Query
+from fhir_server.search.query import Query, Sort
 
 MOST = 4000  # rows of the leading term, as _FIRST says
 TYPES = frozenset(("date", "number", "quantity", "string", "uri"))
@@ -24,6 +25,8 @@ _COLUMNS: dict[LiteralString, LiteralString] = {
     "r.updated": "SELECT pk, updated AS v FROM resource WHERE tenant = (SELECT %s::int4) AND NOT deleted",
     "r.id": "SELECT pk, id AS v FROM resource WHERE tenant = (SELECT %s::int4) AND NOT deleted",
 }
+_MOST_KNOWN = 512
+_known: dict[tuple[Any, ...], "_Sorting"] = {}
 
 
 def can_sort(query: Query) -> bool:
@@ -34,23 +37,56 @@ def can_sort(query: Query) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Sorting:
+    """The parts of a statement that are the same for all searches with the same sort keys, and these, so that they live on."""
+
+    sort: Sequence[Sort]
+    shown: Fragment  # the sort values as they go out
+    values: Fragment  # the rows of `kept` with their sort values
+    order: Fragment
+    order_out: Fragment
+    nulls: Fragment
+
+
 def sorted_page(scope: Scope, query: Query, branches: Sequence[Fragment], narrowed: Fragment) -> Fragment:
     """`SELECT pk, type, id, content, sort values…`, and a row of NULLs where the branches have more than MOST rows.
 
     `narrowed` are the pks among `lead` for which all other terms hold, each once.
     """
-    keys = keys_of(scope, query)
-    columns = columns_of(keys)
-    lead = compose("WITH lead AS MATERIALIZED (SELECT d.pk FROM (", join(UNION, branches), ") d", _FIRST, ")")
+    made = _sorting(scope, query)
     return compose(
-        lead, ", kept AS MATERIALIZED (", narrowed, ") (SELECT p.pk, c.type, c.id, c.content",
-        _each(", p.", columns, "::text"), " FROM (SELECT * FROM (SELECT pk", _foremost(columns), " FROM (",
-        _values(scope, keys), ") v GROUP BY pk) q ORDER BY ", in_order(columns, query, named="q."),
-        sql(" LIMIT (SELECT %s::int8)", query.count + 1),
-        sql(CONTENT, scope.tenant), in_order(columns, query, named="p."), ")",
-        UNION, "(SELECT NULL::int8, NULL::int2, NULL::text, NULL::bytea", _each(", NULL::text AS ", columns, ""),
+        "WITH lead AS MATERIALIZED (SELECT d.pk FROM (", join(UNION, branches), ") d", _FIRST,
+        "), kept AS MATERIALIZED (", narrowed, ") (SELECT p.pk, c.type, c.id, c.content", made.shown,
+        " FROM (SELECT * FROM ", made.values, " q ORDER BY ", made.order, sql(" LIMIT (SELECT %s::int8)", query.count + 1),
+        sql(CONTENT, scope.tenant), made.order_out, ")",
+        UNION, "(SELECT NULL::int8, NULL::int2, NULL::text, NULL::bytea", made.nulls,
         sql(" FROM lead OFFSET %s LIMIT 1)", MOST),
     )  # fmt: skip
+
+
+def _sorting(scope: Scope, query: Query) -> _Sorting:
+    """Kept, for it takes as long to make as all the rest. Parameters are told apart by identity: to compare them takes longer."""
+    name = (scope.tenant, *((id(one.parameter), one.descending) for one in query.sort))
+    made = _known.get(name)
+    if made is None:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        made = _known[name] = _made(scope, query)
+    return made
+
+
+def _made(scope: Scope, query: Query) -> _Sorting:
+    keys = keys_of(scope, query)
+    columns = columns_of(keys)
+    return _Sorting(
+        query.sort,
+        shown=_each(", p.", columns, "::text"),
+        values=compose("(SELECT pk", _foremost(columns), " FROM (", _values(scope, keys), ") v GROUP BY pk)"),
+        order=in_order(columns, query, named="q."),
+        order_out=in_order(columns, query, named="p."),
+        nulls=_each(", NULL::text AS ", columns, ""),
+    )
 
 
 def _each(before: LiteralString, columns: Sequence[Column], behind: LiteralString) -> Fragment:
