@@ -8,7 +8,7 @@ for the database.
 import asyncio
 from collections import deque
 
-EACH = 32
+EACH = 12
 """Of so many who wait one more has a turn in the same round: else the short work of others would have nearly all of the time."""
 
 
