@@ -89,7 +89,7 @@ def client_of_metadata(metadata: Mapping[str, Any], facts: Configuration, *, own
     scope = _scope(metadata, facts, method, grants, own=own)
     jwks, jwks_url = _keys(metadata, method, facts)
     return Client(
-        id=secrets.token_urlsafe(16),
+        id=secrets.token_hex(16),  # never with a dash in front, which commands would take for an option
         name=_name(metadata),
         kind=METHODS[method],
         scope=scope.text(),

@@ -12,6 +12,7 @@ from fhir_server.cli import app
 from fhir_server.settings import Settings
 from fhir_server.smart import configuration_of, database_of, key_of
 from fhir_server.terminal import operator
+from smart_auth.registration import client_of_metadata
 from smart_auth.server import signing_keys, verifier_of
 from tests.smart_auth.bureau import RSA, bureau, public_set
 from tests.smart_auth.persons import anna
@@ -157,6 +158,14 @@ def test_an_account_gets_other_roles_and_another_person(run, desk):
     bound = desk.server.accounts.by_id(person.account)
     assert (bound.fhir_user, bound.roles) == ("Practitioner/1", ("practitioner", "auditor"))
     assert run("account", "bind", person.email, "--role", "king")[0] == 1
+
+
+def test_no_id_of_a_client_looks_like_an_option(desk):
+    metadata = {"client_name": "Growth Chart", "redirect_uris": ["https://growth.example/back"]}
+    facts = desk.server.configuration
+    ids = {client_of_metadata(metadata, facts, own=True).id for _ in range(400)}
+    assert len(ids) == 400
+    assert not [one for one in ids if one.startswith("-")]
 
 
 def test_every_command_that_changes_something_is_on_the_audit_trail(run, desk):
