@@ -216,9 +216,8 @@ def _told(error: Exception) -> Refusal:
 
 
 def _raise_unless_local(error: Exception) -> None:
-    lost_race = is_lost(error)
     known = database_refusal(error)
-    if lost_race or (known is not None and known.issues[0].code == "transient"):
+    if is_lost(error) or (known is not None and known.issues[0].code == "transient"):
         raise error
 
 

@@ -27,6 +27,7 @@ from fhir_server.search.registration import check, refresh, register
 from fhir_server.store.audit import Note
 from fhir_server.store.changes import Write
 from fhir_server.store.noted import write_noted
+from fhir_server.store.race import LocksNeeded
 from fhir_server.store.resources import Current, current
 from fhir_server.store.rows import Rows
 from fhir_server.store.shared import Asked
@@ -98,7 +99,8 @@ async def apply(context: Context, changes: Sequence[Change], *, lock: bool) -> l
     Raises the refusal of the first change that cannot be; then nothing is written. `lock` keeps other writers away
     between reading the current versions and writing (inside a transaction); without it a lost race raises MC001.
     On no connection of its own there can be a few changes only, which go along with those of other requests: a SearchParameter
-    is none of them.
+    is none of them. Raises LocksNeeded there where some are to be written and others leave their resource as it is: it may be
+    changed before the write, and the versions of what is written would not tell.
     """
     if context.trail is not None:
         context.trail.written = False
@@ -113,6 +115,8 @@ async def apply(context: Context, changes: Sequence[Change], *, lock: bool) -> l
     if context.shapes.generation != generation:  # changed while other requests had their turn: the rows are mixed
         return await apply(context, changes, lock=lock)
     writes = [step for _, step in planned if step is not None]
+    if context.pinned is None and 0 < len(writes) < len(changes):
+        raise LocksNeeded
     if writes:
         await _written(context, changes, planned, writes)
     return told

@@ -1,4 +1,4 @@
-"""transaction: all of a Bundle's entries or none, in one database transaction and a handful of statements, or in one for many.
+"""transaction: all of a Bundle's entries or none, in one database transaction and a handful of statements.
 
 https://hl7.org/fhir/R4/http.html#transaction and #trules
 """
@@ -55,7 +55,8 @@ async def transaction(
 def _may_share(context: Context, entries: Sequence[Entry], steps: Mapping[int, Step]) -> bool:
     """Whether a single statement writes it all, which those of other requests may share: no criteria, nothing to read.
 
-    It holds no locks in between, and where it loses a race against another writer it is done over with them.
+    It holds no locks in between. Where it loses a race against another writer, or leaves one of its resources as it is, which
+    another writer may change, it is done over with locks.
     """
     single = all(one.criteria is None and one.type != "SearchParameter" for one in steps.values())
     return context.pinned is None and single and len(steps) == len(entries) <= MOST_SHARED

@@ -25,15 +25,21 @@ CONFLICTS = frozenset(("MC001", "MC002"))
 ATTEMPTS = 12
 
 
+class LocksNeeded(Exception):
+    """What was asked for holds only while something that is not written stays as it was read: locks see to that, versions do not."""
+
+
 def is_lost(error: BaseException) -> bool:
     """Whether an error says that another writer was quicker, so that another attempt may do."""
     return isinstance(error, RETRIED) or getattr(error, "sqlstate", None) in CONFLICTS
 
 
 async def once(work: Callable[[], Awaitable[T]]) -> T | None:
-    """Runs `work`; None where it lost a race against another writer."""
+    """Runs `work`, which holds no locks; None where it lost a race against another writer, or cannot do without locks."""
     try:
         return await work()
+    except LocksNeeded:
+        return None
     except psycopg.Error as error:
         if not is_lost(error):
             raise

@@ -31,9 +31,9 @@ ROUNDS = 6
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Versions to be written, all or none, with what is to be known of them.
+    """Versions to be written, all or none, each of another resource, with what is to be known of them.
 
-    `generation`: that of the search parameters that all their index rows were made by. Each is of another resource.
+    `generation`: that of the search parameters that all their index rows were made by.
     """
 
     writes: Sequence[Write]
@@ -82,14 +82,14 @@ class Shared:
 
     async def _write(self, asked: list[Asked]) -> Sequence[asyncio.Task[None] | None]:
         """All in one statement. Where that fails one by one: who lost a race or sent what cannot be stored fails alone."""
-        together = self._together_of(asked)
+        together = self._sharing(asked)
         failed = await self._together(together) if together else None
         if failed is not None and len(asked) == 1 and not isinstance(failed, psycopg.errors.LockNotAvailable):
             raise failed
         done = {id(one) for one in together} if failed is None else set()
         return [None if id(one) in done else asyncio.create_task(self._alone(one)) for one in asked]
 
-    def _together_of(self, asked: Iterable[Asked]) -> list[Asked]:
+    def _sharing(self, asked: Iterable[Asked]) -> list[Asked]:
         """Those that one statement may write: of each resource one version, the first that is asked for."""
         together: list[Asked] = []
         taken: set[Target] = set()

@@ -120,6 +120,24 @@ def test_short_transactions_about_the_same_resources_come_one_after_another(data
     run(database_url, story)
 
 
+def test_a_short_transaction_that_leaves_a_resource_as_it_is_holds_it(database_url: str):
+    """Nobody changes it between the look at it and what is written beside it."""
+
+    async def story(context: Context) -> None:
+        await written(context, [("PUT", "guard", "Quill"), ("PUT", "one", "Before")])
+        async with context.connection() as holder:
+            async with holder.transaction():
+                await holder.execute("SELECT pk FROM resource WHERE id = 'guard' FOR UPDATE")
+                writing = asyncio.create_task(written(context, [("PUT", "guard", "Quill"), ("PUT", "one", "After")]))
+                await asyncio.sleep(0.3)
+                assert not writing.done()
+                assert await named(context, "After") == []
+            await writing
+        assert await rows(context, "SELECT id, version FROM resource ORDER BY id") == [("guard", 1), ("one", 2)]
+
+    run(database_url, story)
+
+
 def test_every_update_of_one_resource_has_its_own_version(database_url: str):
     async def story(context: Context) -> None:
         await change(context, patient("one", "Before"))
