@@ -1,4 +1,4 @@
-"""The plan of every shape, as the server's own statements run: no index table may be read from end to end.
+"""The plan of every shape, that by which the server runs it: no index table may be read from end to end.
 
 https://www.postgresql.org/docs/current/sql-explain.html
 """
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import psycopg
-from psycopg import AsyncCursor
 
 from bench.search import Tried
 from fhir_server.app import context_of, pool_of
@@ -17,10 +16,8 @@ from fhir_server.context import Context
 from fhir_server.interactions.conditional import search_context
 from fhir_server.interactions.url import split_query
 from fhir_server.outcome import Refusal
-from fhir_server.search.execute import Search
-from fhir_server.search.fragment import Fragment, sql
+from fhir_server.search.explain import explained
 from fhir_server.search.parse import parse
-from fhir_server.search.query import Query
 from fhir_server.settings import Settings
 
 SEQUENTIAL = re.compile(r"Seq Scan on (index_\w+)")
@@ -98,21 +95,7 @@ async def _explained(context: Context, search: Tried) -> list[Explained]:
     except Refusal as refusal:
         return [Explained(search.shape, search.path, "page", f"not understood: {refusal}", -1.0, 0, ())]
     async with context.connection() as conn:
-        compiler = Search(conn, context.tenant, context.types, context.parameters).compiler
-        return [
-            Explained.of(search, part, await _plan(AsyncCursor(conn), statement))
-            for part, statement in _statements(compiler.page(parsed), compiler.count(parsed), parsed)
-        ]
-
-
-def _statements(page: Fragment, count: Fragment, query: Query) -> list[tuple[str, Fragment]]:
-    return [("page", page), *([("count", count)] if query.total == "accurate" else [])]
-
-
-async def _plan(cursor: AsyncCursor[tuple[str, ...]], statement: Fragment) -> str:
-    explain = sql("EXPLAIN (ANALYZE, BUFFERS) ") + statement
-    try:
-        await cursor.execute(explain.text, explain.parameters)
-    except psycopg.errors.QueryCanceled:
-        return "cancelled by the statement timeout"
-    return "\n".join(row[0] for row in await cursor.fetchall())
+        try:
+            return [Explained.of(search, one.part, one.plan) async for one in explained(context.search(conn), parsed)]
+        except psycopg.errors.QueryCanceled:
+            return [Explained.of(search, "page", "cancelled by the statement timeout")]

@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/json.html
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal, InvalidOperation
 from itertools import chain
 from typing import Any, Self
@@ -84,6 +84,7 @@ def _raw(value: object) -> msgspec.Raw:
     raise TypeError(f"{type(value).__name__} is not a JSON value")
 
 
+_CONTAINERS = frozenset((dict, list))
 _decode = msgspec.json.Decoder(float_hook=number).decode
 _encode = msgspec.json.Encoder(decimal_format="number", enc_hook=_raw).encode
 
@@ -151,9 +152,14 @@ def _depth(root: Any, max_depth: int) -> int:
     level = [root] if type(root) is dict or type(root) is list else []
     while level and depth <= max_depth:
         depth += 1
-        members = chain.from_iterable(node.values() if type(node) is dict else node for node in level)
-        level = [value for value in members if type(value) is dict or type(value) is list]
+        level = containers(level)
     return depth
+
+
+def containers(level: Iterable[Any]) -> list[Any]:
+    """The objects and arrays that stand in some objects and arrays, one level below."""
+    members = chain.from_iterable([node.values() if type(node) is dict else node for node in level])
+    return [value for value in members if type(value) in _CONTAINERS]
 
 
 def _same_length(encoded: bytes, data: bytes) -> bool:

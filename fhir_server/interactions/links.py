@@ -6,11 +6,11 @@ narratives are rewritten; a string such as Identifier.value is an identity of it
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from profiles.definitions import Structure, r4
+from fhir_server.json import containers
+from profiles.definitions import r4
 
 CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(.+)")
 NARRATIVE_LINK = re.compile(r"""(<(?:a|img)\b[^>]*?\b(?:href|src)\s*=\s*)(["'])(.*?)\2""", re.DOTALL | re.IGNORECASE)
@@ -19,13 +19,13 @@ TAIL = re.compile(r"[#|].*", re.DOTALL)
 LINK_TYPES = frozenset(("uri", "url", "canonical"))
 
 LINK, REFERENCE, NARRATIVE = "link", "reference", "narrative"
-Action = str | Structure
+_OF_TEXTS = frozenset((LINK, REFERENCE, NARRATIVE))
 
 
 @lru_cache(maxsize=4096)
-def actions(name: str) -> dict[str, Action]:
+def actions(name: str) -> dict[str, str]:
     """For each property of a structure that can hold a link: what to do with it, or the structure inside it."""
-    found: dict[str, Action] = {}
+    found: dict[str, str] = {}
     for field in r4().structure(name).fields.values():
         if name == "Reference" and field.name == "reference":
             found[field.name] = REFERENCE
@@ -45,20 +45,31 @@ def _resource_types() -> frozenset[str]:
     return frozenset(r4().resource_types)
 
 
-@dataclass(frozen=True, slots=True)
 class Identities:
     """What the identities in a Bundle become: `urn:uuid:…`, `Patient/1`, `http://…/Patient/1` to `Patient/<id stored>`.
 
-    A key that ends in `/_history/` has the reference to the version that is stored.
+    A key of `stored` that ends in `/_history/` has the reference to the version that is stored.
     """
 
-    stored: Mapping[str, str]
+    __slots__ = ("_known", "_stored")
+
+    def __init__(self, stored: Mapping[str, str]) -> None:
+        self._stored = stored
+        # By root and text: the systems of codes, and the patient, come again in each entry.
+        self._known: dict[tuple[str, str], str | None] = {}
 
     def resolved(self, text: str, root: str) -> str:
         """The link as it is to be stored; relative ones are looked for below `root` first, the base of the entry's fullUrl.
 
         A fragment, a canonical's version and `_history` stay behind what stands before them.
         """
+        known = self._known
+        if (root, text) not in known:
+            known[root, text] = self._becomes(text, root)
+        return known[root, text] or text
+
+    def _becomes(self, text: str, root: str) -> str | None:
+        """None of what stays as it is."""
         found = self._found(text, root)
         if found is not None:
             return found
@@ -67,11 +78,12 @@ class Identities:
             return self._found(head + history, root) or found + history + version
         if cut := TAIL.search(text):
             found = self._found(text[: cut.start()], root)
-        return text if found is None else found + cut[0] if cut else text
+            return None if found is None else found + cut[0]
+        return None
 
     def _found(self, text: str, root: str) -> str | None:
-        found = self.stored.get(root + text) if root else None
-        return self.stored.get(text) if found is None else found
+        found = self._stored.get(root + text) if root else None
+        return self._stored.get(text) if found is None else found
 
 
 def rewritten(
@@ -84,7 +96,7 @@ def rewritten(
     name = structure if structure not in (None, "Resource") else value.get("resourceType")
     if not isinstance(name, str) or (name is not structure and name not in _resource_types()):
         return value
-    changed: dict[str, Any] = {}
+    changed: dict[str, Any] | None = None
     known = actions(name)
     for key, item in value.items():
         action = known.get(key)
@@ -92,21 +104,32 @@ def rewritten(
             continue
         new = _rewritten(item, identities, root, action)
         if new is not item:
+            changed = changed or value.copy()
             changed[key] = new
-    return {**value, **changed} if changed else value
+    return changed or value
 
 
-def _rewritten(item: Any, identities: Identities, root: str, action: Any) -> Any:
-    if type(item) is list:
-        new = [_rewritten(one, identities, root, action) for one in item]
-        return new if any(a is not b for a, b in zip(new, item, strict=True)) else item
-    if type(item) is dict:
-        return item if action in (LINK, REFERENCE, NARRATIVE) else rewritten(item, identities, root, action)
-    if type(item) is not str:
+def _rewritten(item: Any, identities: Identities, root: str, action: str) -> Any:
+    kind = type(item)
+    if kind is dict:
+        return item if action in _OF_TEXTS else rewritten(item, identities, root, action)
+    if kind is str:
+        return _of_text(item, identities, root, action)
+    if kind is not list:
         return item
-    if action == NARRATIVE:
-        return _narrative(item, identities, root)
-    return identities.resolved(item, root) if action in (LINK, REFERENCE) else item
+    changed: list[Any] | None = None
+    for n, one in enumerate(item):
+        new = _rewritten(one, identities, root, action)
+        if new is not one:
+            changed = changed or item.copy()
+            changed[n] = new
+    return changed or item
+
+
+def _of_text(item: str, identities: Identities, root: str, action: str) -> str:
+    if action is LINK or action is REFERENCE:
+        return identities.resolved(item, root)
+    return _narrative(item, identities, root) if action is NARRATIVE else item
 
 
 def _narrative(item: str, identities: Identities, root: str) -> str:
@@ -118,14 +141,11 @@ def _narrative(item: str, identities: Identities, root: str) -> str:
 def conditional_references(value: Any) -> set[str]:
     """All references of the form `Type?criteria` in a resource."""
     found: set[str] = set()
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        if type(item) is dict:
-            text = item.get("reference")
+    level = [value]
+    while level:
+        for item in level:
+            text = item.get("reference") if type(item) is dict else None
             if type(text) is str and "?" in text and CONDITIONAL.fullmatch(text):
                 found.add(text)
-            stack.extend(one for one in item.values() if type(one) in (dict, list))
-        elif type(item) is list:
-            stack.extend(item)
+        level = containers(level)
     return found

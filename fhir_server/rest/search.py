@@ -149,7 +149,7 @@ async def _explained(context: Context, query: Query) -> Response:
     if not context.caller.administers:
         raise refuse("forbidden", "_explain is for those who administer the server", "_explain")
     async with context.connection() as conn:
-        return Response(200, dump_json(await explanation(conn, context.tenant, context.types.code, query)))
+        return Response(200, dump_json(await explanation(context.search(conn), query)))
 
 
 def _links(

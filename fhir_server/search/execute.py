@@ -4,9 +4,9 @@ https://hl7.org/fhir/R4/search.html#return and #total
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from fhir_server.search import contained, text
 from fhir_server.search.compile import MOST_SETTLED, Compiler, is_settled
@@ -14,7 +14,7 @@ from fhir_server.search.fragment import Fragment, join, sql
 from fhir_server.search.include import MOST_INCLUDED, Asked, Inclusion, Match
 from fhir_server.search.parameter import Parameters
 from fhir_server.search.query import LAST, Page, Query, Words
-from fhir_server.search.walk import KNOWN, is_cut, walk
+from fhir_server.search.walk import KNOWN, Lead, is_cut, walk
 from fhir_server.store.connection import Connection
 from fhir_server.store.resources import Types
 
@@ -36,6 +36,18 @@ class Found:
 async def rows_of(conn: Connection, fragment: Fragment, *, prepare: bool = False) -> list[tuple[Any, ...]]:
     """All rows of a composed statement. Without `prepare`, the database plans for these very values."""
     return await (await conn.run(fragment.statement, fragment.parameters, prepare=prepare, binary=True)).fetchall()
+
+
+class Attempt(NamedTuple):
+    """A statement that may give a page. `kept`: with the plan that is kept for all values; `lead`: a walk, which may be cut."""
+
+    statement: Fragment
+    kept: bool
+    lead: Lead | None = None
+
+    def suffices(self, rows: Sequence[Sequence[Any]]) -> bool:
+        """Whether the rows that came of it are the page; else it is given by the attempt behind it."""
+        return self.lead is None or not is_cut(rows)
 
 
 class Search:
@@ -64,18 +76,25 @@ class Search:
         following, preceding = _neighbours(query, rows, more)
         return Found(matches, included, await self._total(query, len(rows), more), following, preceding, truncated)
 
-    async def _page(self, query: Query) -> list[tuple[Any, ...]]:
-        """The rows of a page: by a statement whose plan is kept, where that suffices."""
+    def attempts(self, query: Query) -> Iterator[Attempt]:
+        """What gives the page, in order: a statement whose plan is kept, where one may suffice, and one that always does."""
         if is_settled(query):
-            return await self._rows(self.compiler.page(query), settled=True)
+            yield Attempt(self.compiler.page(query), kept=True)
+            return
         found = walk(self.compiler.scope, query, KNOWN)
         if found is not None:
             lead, statement = found
-            rows = await self._rows(statement, settled=True)
-            if not is_cut(rows):
+            yield Attempt(statement, kept=True, lead=lead)
+        yield Attempt(self.compiler.page(query), kept=False)
+
+    async def _page(self, query: Query) -> list[tuple[Any, ...]]:
+        for attempt in self.attempts(query):
+            rows = await self._rows(attempt.statement, settled=attempt.kept)
+            if attempt.suffices(rows):
                 return rows
-            KNOWN.add(lead)
-        return await self._rows(self.compiler.page(query))
+            if attempt.lead is not None:
+                KNOWN.add(attempt.lead)
+        raise AssertionError("the last attempt suffices")
 
     async def first(self, query: Query, limit: int) -> list[tuple[str, str]]:
         """(type, id) of the first resources that the query finds."""
@@ -84,9 +103,13 @@ class Search:
 
     async def count(self, query: Query) -> int:
         """How many resources the query finds."""
+        statement, kept, _ = self.counting(query)
+        return int((await self._rows(statement, settled=kept))[0][0])
+
+    def counting(self, query: Query) -> Attempt:
+        """What counts all that the query finds."""
         whole = replace(query, page=None)
-        rows = await self._rows(self.compiler.count(whole), settled=is_settled(whole))
-        return int(rows[0][0])
+        return Attempt(self.compiler.count(whole), kept=is_settled(whole))
 
     async def _rows(self, fragment: Fragment, *, settled: bool = False) -> list[tuple[Any, ...]]:
         # Keys are skewed: what is right for a code of half of all observations is wrong for a rare one.

@@ -3,52 +3,67 @@
 https://hl7.org/fhir/R4/parameters.html
 """
 
-from dataclasses import fields, is_dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from psycopg import AsyncCursor
-
-from fhir_server.search.compile import Compiler, is_settled
 from fhir_server.search.contained import Contained, check
+from fhir_server.search.execute import Attempt, Search, rows_of
 from fhir_server.search.fragment import Fragment
 from fhir_server.search.include import Match
 from fhir_server.search.parameter import Parameter
 from fhir_server.search.query import Query
-from fhir_server.search.walk import KNOWN, walk
-from fhir_server.store.connection import Connection
 
 _LEFT_OUT = frozenset(("applied", "ignored"))
 
 
-async def explanation(conn: Connection, tenant: int, codes: dict[str, int], query: Query) -> dict[str, Any]:
-    """A Parameters resource with query, sql, values and plan; the statement is run, within the time one may take."""
-    fragment = _statement(Compiler(tenant, codes), query)
-    cursor = AsyncCursor(conn)
-    await cursor.execute(b"EXPLAIN (ANALYZE, BUFFERS) " + fragment.text.encode(), fragment.parameters)
-    plan = "\n".join(line for (line,) in await cursor.fetchall())
-    return {
-        "resourceType": "Parameters",
-        "parameter": [
-            _part("query", query),
-            {"name": "sql", "valueString": fragment.text},
-            {
-                "name": "values",
-                "part": [{"name": str(n), "valueString": str(v)} for n, v in enumerate(fragment.parameters, 1)],
-            },
-            {"name": "plan", "valueString": plan},
-        ],
-    }
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A statement of a search as it ran. `part`: page or count; `kept`: by the plan for all values, not one for its own."""
+
+    part: str
+    statement: Fragment
+    kept: bool
+    plan: str
 
 
-def _statement(compiler: Compiler, query: Query) -> Fragment:
-    """The first statement of the search."""
+async def explained(search: Search, query: Query) -> AsyncIterator[Explained]:
+    """The statements of the page in the order in which they run, each run within the time one may take, and of the total asked for.
+
+    Not those that follow from what is on the page: what is included, scores.
+    """
     if query.contained == "true":
         check(query)
-        return Contained(compiler.scope, _nothing).candidates(query, 0)
-    if query.summary == "count" or query.count == 0:
-        return compiler.count(query)
-    walked = None if is_settled(query) else walk(compiler.scope, query, KNOWN)
-    return compiler.page(query) if walked is None else walked[1]
+        candidates = Contained(search.compiler.scope, _nothing).candidates(query, 0)
+        yield await _explained(search, "page", Attempt(candidates, kept=False))
+        return
+    counts = query.summary == "count" or query.count == 0
+    for attempt in () if counts else search.attempts(query):
+        yield await _explained(search, "page", attempt)
+        if attempt.suffices(await rows_of(search.conn, attempt.statement, prepare=attempt.kept)):
+            break
+    if counts or query.total == "accurate":
+        yield await _explained(search, "count", search.counting(query))
+
+
+async def _explained(search: Search, part: str, attempt: Attempt) -> Explained:
+    statement = attempt.statement
+    plan = await search.conn.explain(statement.statement, statement.parameters, prepare=attempt.kept)
+    return Explained(part, statement, attempt.kept, plan)
+
+
+async def explanation(search: Search, query: Query) -> dict[str, Any]:
+    """A Parameters resource with the query, and of each statement its sql, its values, whether its plan is kept, and the plan."""
+    parameters = [_part("query", query)]
+    async for one in explained(search, query):
+        values = enumerate(one.statement.parameters, 1)
+        parameters += [
+            {"name": "sql", "valueString": one.statement.text},
+            {"name": "values", "part": [{"name": str(n), "valueString": str(value)} for n, value in values]},
+            {"name": "kept", "valueBoolean": one.kept},
+            {"name": "plan", "valueString": one.plan},
+        ]
+    return {"resourceType": "Parameters", "parameter": parameters}
 
 
 async def _nothing(fragment: Fragment) -> list[Match]:  # noqa: ARG001 - the statement is shown, not fetched

@@ -74,10 +74,9 @@ def extract(resource: dict[str, Any], parameters: Parameters, tenant: int) -> Ro
     `paths` holds the key of every path that has a value, and for a reference also of the target type where a parameter
     is restricted to it (`patient` shares its path with `subject`): what `missing_keys` asks for.
     """
-    rows = Rows()
     resource_type = resource.get("resourceType")
     if type(resource_type) is not str:
-        return rows
+        return Rows()
     plan = _plan(parameters, resource_type)
     rows = extract_by(plan, resource, tenant, parameters.base)
     if plan.parameters:

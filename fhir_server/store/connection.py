@@ -27,6 +27,7 @@ MOST_PREPARED = 300
 LAST_WORD = 5.0
 """Seconds that a statement may take to end once it was told to."""
 
+_EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS) "
 _FOR_ALL = b"SET plan_cache_mode = force_generic_plan"
 _FOR_VALUES = b"SET plan_cache_mode = auto"
 _FOR_VALUES_LOCALLY = b"SET LOCAL plan_cache_mode = auto"
@@ -88,6 +89,28 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
                 pgconn.send_query_prepared(name, sent, formats, result_format)
             else:
                 pgconn.send_query_params(_text(query), sent, types, formats, result_format)
+            return self._result(await self.wait(generators.execute(pgconn)))
+
+    async def explain(self, query: str, values: Sequence[Any], *, prepare: bool = True) -> str:
+        """How the database goes about a statement when `run` has it executed, by executing it: EXPLAIN (ANALYZE, BUFFERS).
+
+        Of one that is prepared it is the plan that is kept: an EXPLAIN with values is planned for these, and shows another.
+        """
+        result = await (
+            self._explain_kept(query, values) if prepare else self.run(_EXPLAIN + query, values, prepare=False)
+        )
+        return "\n".join(line for (line,) in await result.fetchall())
+
+    async def _explain_kept(self, query: str, values: Sequence[Any]) -> Result:
+        async with self.lock:
+            tx, pgconn = self._values, self.pgconn
+            tx.dump_sequence(values, [PyFormat.AUTO] * len(values))
+            types = tx.types or ()
+            await self._plan(for_all=True)
+            name = self._names.get((query, types)) or await self._prepare(query, types)
+            literals = b", ".join(map(tx.as_literal, values))
+            execute = b"EXECUTE %s (%s)" % (name, literals) if values else b"EXECUTE " + name
+            pgconn.send_query_params(_EXPLAIN.encode() + execute, None)
             return self._result(await self.wait(generators.execute(pgconn)))
 
     async def _plan(self, *, for_all: bool) -> None:

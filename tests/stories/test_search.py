@@ -233,6 +233,12 @@ def test_an_explanation_shows_query_sql_and_plan(fhir: httpx.Client):
     assert "Seq Scan on index" not in parts["plan"]["valueString"]
     assert "actual" in parts["plan"]["valueString"]
     assert {"name": "is", "valueString": "Query"} in parts["query"]["part"]
+    assert parts["kept"]["valueBoolean"] is False
+    total = fhir.get("/Observation?patient=p1&code=c1&_count=1&_total=accurate&_explain=true").json()["parameter"]
+    assert [one["name"] for one in total] == ["query", *["sql", "values", "kept", "plan"] * 2], (
+        "the page, and the count"
+    )
+    assert [one["valueBoolean"] for one in total if one["name"] == "kept"] == [True, False]
 
 
 def test_contained_resources_are_counted_each_once(fhir: httpx.Client):

@@ -14,7 +14,6 @@ import pytest
 from fhir_server.search.compile import Compiler, is_settled
 from fhir_server.search.condition import FEW
 from fhir_server.search.execute import Search
-from fhir_server.search.fragment import Fragment
 from fhir_server.search.walk import Known, walk
 from tests.fhir_server.search.world import TENANT, World, query_of, world
 
@@ -63,24 +62,6 @@ def plan(here: World, text: str) -> dict[str, Any]:
     row = here.runner.run(cursor.fetchone())
     assert row is not None
     return (json.loads(row[0]) if isinstance(row[0], str) else row[0])[0]["Plan"]
-
-
-def kept_plan(here: World, fragment: Fragment) -> dict[str, Any]:
-    """The plan of a statement for all values, as it was run: that of an EXPLAIN itself is always one for the values given."""
-    values = ", ".join(["%s"] * len(fragment.parameters))
-
-    async def explained() -> Any:
-        cursor = psycopg.AsyncClientCursor(here.conn)
-        await cursor.execute("SET plan_cache_mode = force_generic_plan")
-        await cursor.execute("PREPARE kept AS " + fragment.statement)
-        try:
-            explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE kept ({values})"
-            return await (await cursor.execute(explain, fragment.parameters)).fetchone()
-        finally:
-            await cursor.execute("DEALLOCATE kept")
-            await cursor.execute("RESET plan_cache_mode")
-
-    return here.runner.run(explained())[0][0]["Plan"]
 
 
 def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -174,7 +155,7 @@ def test_only_where_values_make_no_difference_a_plan_is_kept(text: str, settled:
     "text", ["Observation?code=c0", "Observation?code=c9", "Observation?patient=p3", "Observation"]
 )
 def test_a_plan_that_is_kept_reads_no_more_than_the_page(filled: World, text: str):
-    made = kept_plan(filled, Compiler(TENANT, filled.types.code).page(query_of(text)))
+    made = filled.kept_plan(Compiler(TENANT, filled.types.code).page(query_of(text)))
     assert rows(made) <= 21
 
 
@@ -184,7 +165,7 @@ def test_what_a_patient_has_is_sorted_by_values_that_are_looked_up_once(filled: 
     query = query_of(f"Observation?patient=p3&status=final&_sort={sort}")
     walked = walk(Compiler(TENANT, filled.types.code).scope, query, Known())
     assert walked is not None
-    assert rows(kept_plan(filled, walked[1])) <= (2 + len(sort.split(","))) * EACH
+    assert rows(filled.kept_plan(walked[1])) <= (2 + len(sort.split(","))) * EACH
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 https://hl7.org/fhir/R4/search.html; docs/performance.md
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from fhir_server.search import execute
 from fhir_server.search.condition import FEW
+from fhir_server.search.execute import Search
+from fhir_server.search.explain import Explained, explained
 from fhir_server.search.fragment import sql
 from fhir_server.search.walk import KNOWN, MOST, MOST_KNOWN, Known, Lead, walk
 from fhir_server.store.changes import write
@@ -103,19 +105,9 @@ NOT_WALKED = [
 
 def plan(here: World, text: str) -> dict[str, Any]:
     """The plan for all values, as it was run for these."""
-    here.runner.run(here.conn.execute("SET plan_cache_mode = force_generic_plan"))
-    try:
-        found = walk(here.scope(), query_of(text), Known())
-        assert found is not None
-        cursor = psycopg.AsyncCursor(here.conn)
-        explain = b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + found[1].text.encode()
-        here.runner.run(cursor.execute(explain, found[1].parameters, prepare=True))
-        row = here.runner.run(cursor.fetchone())
-    finally:
-        here.runner.run(here.conn.execute("RESET plan_cache_mode"))
-    assert row is not None
-    made: dict[str, Any] = (json.loads(row[0]) if isinstance(row[0], str) else row[0])[0]["Plan"]
-    return made
+    found = walk(here.scope(), query_of(text), Known())
+    assert found is not None
+    return here.kept_plan(found[1])
 
 
 def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -182,6 +174,37 @@ def test_of_a_resource_with_many_versions_one_is_read(filled: World):
 def test_a_day_is_looked_up_in_the_index_of_beginnings(filled: World):
     """Not among all that ended before."""
     assert rows(plan(filled, "Observation?date=2899-01-01"), "index_date") <= 3
+
+
+def told(here: World, text: str) -> list[Explained]:
+    async def listed() -> list[Explained]:
+        search = Search(here.conn, TENANT, here.types, here.parameters)
+        return [one async for one in explained(search, query_of(text))]
+
+    return here.runner.run(listed())
+
+
+def test_what_is_explained_is_the_plan_for_all_values_where_that_is_kept(filled: World):
+    """It names the values' places; a plan that is made for the values names these."""
+    (settled,) = told(filled, "Observation?code=many")
+    assert settled.kept
+    assert "$1" in settled.plan
+    (planned,) = told(filled, "Observation?code=many&_sort=date")
+    assert not planned.kept
+    assert "$1" not in planned.plan
+    assert (
+        str(next(value for value in planned.statement.parameters if isinstance(value, int) and value > TENANT))
+        in planned.plan
+    )
+
+
+def test_where_a_walk_is_cut_the_statement_behind_it_is_explained_too(filled: World, monkeypatch: pytest.MonkeyPatch):
+    text = CUT[1]
+    monkeypatch.setattr(execute, "KNOWN", Known())
+    assert [(one.part, one.kept) for one in told(filled, text)] == [("page", True), ("page", False)]
+    assert filled.page(query_of(text)).matches
+    again = told(filled, f"{text}&_total=accurate")
+    assert [(one.part, one.kept) for one in again] == [("page", False), ("count", False)], "it is known now"
 
 
 @pytest.mark.parametrize("text", CUT)

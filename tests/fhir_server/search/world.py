@@ -17,6 +17,7 @@ from fhir_server.json import dump_json
 from fhir_server.search.compile import Compiler
 from fhir_server.search.condition import Scope
 from fhir_server.search.execute import Found, Search, rows_of
+from fhir_server.search.fragment import Fragment
 from fhir_server.search.index import extract
 from fhir_server.search.key import key, reference_key
 from fhir_server.search.match import Matcher, targets
@@ -110,6 +111,25 @@ class World:
         """The page of a query by the statement that is planned for its values."""
         rows = self.runner.run(rows_of(self.conn, Compiler(TENANT, self.types.code).page(query)))[: query.count]
         return [f"{self.types.name[row[1]]}/{row[2]}" for row in rows]
+
+    def kept_plan(self, fragment: Fragment) -> dict[str, Any]:
+        """The plan of a statement for all values, as it was run: that of an EXPLAIN itself is always one for the values given."""
+        values = ", ".join(["%s"] * len(fragment.parameters))
+
+        async def explained() -> Any:
+            cursor = psycopg.AsyncClientCursor(self.conn)
+            before = await (await cursor.execute("SHOW plan_cache_mode")).fetchone()  # the connection keeps it in mind
+            await cursor.execute("SET plan_cache_mode = force_generic_plan")
+            await cursor.execute("PREPARE kept AS " + fragment.statement)
+            try:
+                explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE kept ({values})"
+                return await (await cursor.execute(explain, fragment.parameters)).fetchone()
+            finally:
+                await cursor.execute("DEALLOCATE kept")
+                await cursor.execute("SELECT set_config('plan_cache_mode', %s, false)", before)
+
+        made: dict[str, Any] = self.runner.run(explained())[0][0]["Plan"]
+        return made
 
     def pages(self, query: Query) -> list[list[str]]:
         """All pages from the first to the last, by their links."""
