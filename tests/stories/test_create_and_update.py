@@ -171,6 +171,16 @@ def strict(module_database_url: str) -> Iterator[httpx.Client]:
         yield http
 
 
+def test_an_update_that_changes_nothing_makes_no_version_where_the_number_gets_another_digit(fhir: httpx.Client):
+    for n in range(9):
+        answer = fhir.put("/Patient/nine", json={"resourceType": "Patient", "id": "nine", "language": f"l{n}"})
+    again = fhir.put("/Patient/nine", json=answer.json())
+    assert again.json() == answer.json()
+    assert again.json()["meta"]["versionId"] == "9"
+    tenth = fhir.put("/Patient/nine", json={"resourceType": "Patient", "id": "nine", "language": "la"})
+    assert tenth.json()["meta"]["versionId"] == "10", "it is as long as the one before"
+
+
 def test_where_clients_may_not_choose_ids_an_update_of_what_is_not_there_is_405(strict: httpx.Client):
     value = fresh()
     answer = strict.put(f"/Patient/{value}", json=identified(value, id=value))
