@@ -21,6 +21,7 @@ from fhir_server.context import Context
 from fhir_server.etag import etag
 from fhir_server.json import dump_json, parse_json
 from fhir_server.outcome import Issue, Refusal, refuse
+from fhir_server.search.difference import difference
 from fhir_server.search.index import extract, shape_of
 from fhir_server.search.key import reference_key
 from fhir_server.search.registration import check, refresh, register
@@ -371,8 +372,11 @@ def _write(
     context: Context, change: Change, known: Current | None, resource: dict[str, Any], content: bytes,
     version: int, written: datetime,
 ) -> Write:  # fmt: skip
-    rows = extract(resource, context.parameters, context.tenant)
-    old = _rows(context, change, known) if known is not None and known.content is not None else None
+    if known is not None and known.content is not None:
+        added, removed, whole = _difference(context, change, known, resource)
+    else:
+        added = whole = extract(resource, context.parameters, context.tenant)
+        removed = None
     return Write(
         pk=known.pk if known else 0,
         type=context.type_code(change.type),
@@ -382,11 +386,22 @@ def _write(
         written=written,
         method=_method(change, known),
         content=content,
-        shape=shape_of(context.tenant, change.type, rows),
-        added=rows if old is None else rows.without(old),
-        removed=None if old is None else old.without(rows),
-        whole=rows,
+        shape=shape_of(context.tenant, change.type, added),
+        added=added,
+        removed=removed,
+        whole=whole,
     )
+
+
+def _difference(
+    context: Context, change: Change, known: Current, resource: dict[str, Any]
+) -> tuple[Rows, Rows, Rows | None]:
+    """The rows that come, those that go, and all there are then, where those of the version before are remembered."""
+    assert known.content is not None
+    added, removed = difference(parse_json(known.content), resource, context.parameters, context.tenant)
+    code, generation = context.type_code(change.type), context.shapes.generation
+    recent = context.shared.recent.take(code, change.id, known.version, generation)
+    return added, removed, None if recent is None else recent.changed(added, removed)
 
 
 def _method(change: Change, known: Current | None) -> str:

@@ -20,7 +20,7 @@ from fhir_server.store.rows import Rows
 COLUMNS = frozenset(("_id", "_lastUpdated"))
 """Parameters that are columns of the table resource: they have no index rows."""
 
-_Add = Callable[[dict[str, Any], Rows], None]
+Add = Callable[[dict[str, Any], Rows], None]
 """Adds the rows of one path, or of one composite, of a resource."""
 
 
@@ -40,17 +40,27 @@ class _Step:
 
 
 @dataclass(frozen=True, slots=True)
-class _Adding:
+class Part:
+    """What adds all rows of one path, and what adds to `paths` alone, that there are some; `properties` are those of the path."""
+
+    properties: frozenset[str] | None
+    add: Add
+    mark: Add
+
+
+@dataclass(frozen=True, slots=True)
+class Adding:
     """How resources of a type are indexed for one tenant: what adds rows by the JSON property it begins with.
 
-    So what is absent costs nothing. `inside` are the steps of contained resources by the path that leads to them and their
+    So what is absent costs nothing. `parts` are the same by path. `inside` are the steps of contained resources by the path that leads to them and their
     type, each with the plan it was made from.
     """
 
-    by_property: Mapping[str, tuple[_Add, ...]]
-    always: tuple[_Add, ...]
-    composites: tuple[tuple[frozenset[str], _Add], ...]
-    inside: dict[tuple[str, str], tuple["Plan", Mapping[str, tuple[_Add, ...]]]]
+    parts: tuple[Part, ...]
+    by_property: Mapping[str, tuple[Add, ...]]
+    always: tuple[Add, ...]
+    composites: tuple[tuple[frozenset[str], Add], ...]
+    inside: dict[tuple[str, str], tuple["Plan", Mapping[str, tuple[Add, ...]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,7 @@ class Plan:
     steps: tuple[_Step, ...]
     composites: tuple[composite.Place, ...]
     links: tuple[Path, ...]  # references, from which chains go on into contained resources
-    made: dict[tuple[int, str], _Adding]
+    made: dict[tuple[int, str], Adding]
 
 
 _MOST_TENANTS = 64  # for which a plan keeps what it has made
@@ -109,7 +119,7 @@ def _add_local(rows: Rows, plan: Plan, resource: dict[str, Any], parameters: Par
     rows.quantities |= found.quantities
 
 
-def _seen_from(link: Path, plan: Plan, tenant: int, base: str) -> Mapping[str, tuple[_Add, ...]]:
+def _seen_from(link: Path, plan: Plan, tenant: int, base: str) -> Mapping[str, tuple[Add, ...]]:
     """What adds the rows of a contained resource behind a reference, by property; what is always asked by the name ""."""
     steps = [
         (step.path.properties or ("",), replace(step, path=local_reference.seen_from(link, step.path)))
@@ -144,34 +154,43 @@ def extract_by(plan: Plan | None, resource: dict[str, Any], tenant: int, base: s
     return rows
 
 
-def _adding(plan: Plan, tenant: int, base: str) -> _Adding:
+def _adding(plan: Plan, tenant: int, base: str) -> Adding:
     found = plan.made.get((tenant, base))
     if found is None:
         if len(plan.made) >= _MOST_TENANTS:
             plan.made.clear()
-        made = [(step.path.properties, _adder(step, tenant, base)) for step in plan.steps]
-        found = plan.made[tenant, base] = _Adding(
-            _by_property((names, add) for names, add in made if names is not None),
-            tuple(add for names, add in made if names is None),
+        parts = tuple(_part(step, tenant, base) for step in plan.steps)
+        found = plan.made[tenant, base] = Adding(
+            parts,
+            _by_property((part.properties, part.add) for part in parts if part.properties is not None),
+            tuple(part.add for part in parts if part.properties is None),
             tuple((place.properties, composite.extractor(place, tenant)) for place in plan.composites),
             {},
         )
     return found
 
 
-def _by_property(made: Iterable[tuple[Iterable[str], _Add]]) -> Mapping[str, tuple[_Add, ...]]:
-    found: dict[str, tuple[_Add, ...]] = {}
+def _by_property(made: Iterable[tuple[Iterable[str], Add]]) -> Mapping[str, tuple[Add, ...]]:
+    found: dict[str, tuple[Add, ...]] = {}
     for names, add in made:
         for name in names:
             found[name] = (*found.get(name, ()), add)
     return found
 
 
-def _adder(step: _Step, tenant: int, base: str) -> _Add:
+def _part(step: _Step, tenant: int, base: str) -> Part:
+    marks = (_target_types(step, tenant),) if step.targets else ()
+    return Part(step.path.properties, _adder(step, tenant, base), _adding_by(step, tenant, marks))
+
+
+def _adder(step: _Step, tenant: int, base: str) -> Add:
     """What adds all rows of a step, and to `paths` that it has a value."""
+    return _adding_by(step, tenant, tuple(_extractors(step, tenant, base)))
+
+
+def _adding_by(step: _Step, tenant: int, extractors: tuple[Extractor, ...]) -> Add:
     nodes_of = step.path.nodes
     present = key(tenant, step.path.resource_type, step.path.text, "path")
-    extractors = tuple(_extractors(step, tenant, base))
 
     def add(resource: dict[str, Any], rows: Rows) -> None:
         nodes = nodes_of(resource)
@@ -236,6 +255,11 @@ def present(parameter: Parameter, resource: dict[str, Any]) -> bool:
 def _restriction(parameter: Parameter) -> tuple[str, ...]:
     """The target types that only some of the path's references may have."""
     return parameter.targets if parameter.restricted else ()
+
+
+def adding_of(parameters: Parameters, resource_type: str, tenant: int) -> Adding:
+    """How resources of a type are indexed for a tenant."""
+    return _adding(_plan(parameters, resource_type), tenant, parameters.base)
 
 
 def _plan(parameters: Parameters, resource_type: str) -> Plan:

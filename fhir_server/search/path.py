@@ -54,7 +54,8 @@ class Path:
     `types` are the FHIR types that `nodes` can yield; it takes a resource (a component: the root's JSON value, or the
     resource where `from_resource`), never raises, and yields nothing for JSON that is not as R4 defines it.
     `targets` are the resource types its references may lead to, () for any or where it has none.
-    `properties` are the JSON properties of the resource without which there is nothing; None: it must always be asked.
+    `properties` are the JSON properties of the resource that are read, without which there is nothing; None: it must always
+    be asked.
     """
 
     resource_type: str
@@ -93,11 +94,16 @@ def compile_branch(resource_type: str, starts: Sequence[str], branch: Branch, de
         written((shown,)),
         tuple(dict.fromkeys(name for walk in walks for name in walk.types)),
         _direct(branch, walks[0], definitions) or _nodes(collects),
-        walks[0].properties if at_resource else None,
+        walks[0].properties if at_resource and not _asks_first(branch) else None,
         branch.from_resource,
         bindings.pop() if len(bindings) == 1 else None,
         _common_targets(target for walk in walks for target in walk.targets),
     )
+
+
+def _asks_first(branch: Branch) -> bool:
+    """Whether criteria decide about the resource itself, by whatever properties they name."""
+    return bool(branch.steps) and isinstance(branch.steps[0], Where)
 
 
 def compile_condition(resource_type: str, criteria: tuple[Criterion, ...], definitions: Definitions) -> Path:

@@ -62,6 +62,11 @@ def content(resource: Mapping[str, Any]) -> list[str]:
     return narrative(resource) + _without_narrative(resource)
 
 
+def spoken(resource: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """What the vectors of a resource are made of: the narrative, and every other string that is for people."""
+    return narrative(resource), _without_narrative(resource)
+
+
 def _without_narrative(resource: Mapping[str, Any]) -> list[str]:
     found: list[str] = []
     _collect({name: value for name, value in resource.items() if name != "text"}, found)
@@ -143,11 +148,10 @@ def marked(resource_type: str) -> str:
 def vectors(resource: Mapping[str, Any]) -> tuple[str, str]:
     """Narrative and content of a resource as the index keeps them; the narrative is empty where there is none."""
     kind = marked(str(resource.get("resourceType")))
-    told = narrative(resource)
+    told, rest = spoken(resource)
     found: dict[str, list[int]] = {}
     at = _place(told, found, 0)
     seen = vector(found, kind) if found else ""
-    rest = _without_narrative(resource)
     if rest:
         _place(rest, found, at + _GAP if told else 0)
     return seen, vector(found, kind)

@@ -22,7 +22,8 @@ class Write:
     """One version to be written. `pk` is 0 and `version` 1 for a resource whose id was never used.
 
     method: C create, U update, P patch, D delete (content None). `shape` is the id of the set of paths in `added`.
-    `whole`: all of its rows, those included that the version before has; None of a deletion.
+    `paths` of `added` are all of the version's. `whole`: all of its rows, those included that the version before has; None of a
+    deletion, or where they are not known.
     """
 
     pk: int

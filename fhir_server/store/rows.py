@@ -43,6 +43,19 @@ class Rows:
             self.paths,
         )
 
+    def changed(self, added: "Rows", removed: "Rows") -> "Rows":
+        """The rows with some more, and some less, and the shape of what comes."""
+        return Rows(
+            (self.tokens - removed.tokens) | added.tokens,
+            (self.references - removed.references) | added.references,
+            (self.strings - removed.strings) | added.strings,
+            (self.dates - removed.dates) | added.dates,
+            (self.numbers - removed.numbers) | added.numbers,
+            (self.quantities - removed.quantities) | added.quantities,
+            (self.texts - removed.texts) | added.texts,
+            added.paths,
+        )
+
     def __len__(self) -> int:
         return (
             len(self.tokens) + len(self.references) + len(self.strings) + len(self.dates) + len(self.numbers)
