@@ -40,7 +40,8 @@ async def explained(search: Search, query: Query) -> AsyncIterator[Explained]:
     counts = query.summary == "count" or query.count == 0
     for attempt in () if counts else search.attempts(query):
         yield await _explained(search, "page", attempt)
-        if attempt.suffices(await rows_of(search.conn, attempt.statement, prepare=attempt.kept)):
+        rows = await rows_of(search.conn, attempt.statement, prepare=attempt.kept) if attempt.lead is not None else ()
+        if attempt.suffices(rows):
             break
     if counts or query.total == "accurate":
         yield await _explained(search, "count", search.counting(query))
