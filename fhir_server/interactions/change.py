@@ -399,9 +399,8 @@ def _difference(
     """The rows that come, those that go, and all there are then, where those of the version before are remembered."""
     assert known.content is not None
     added, removed = difference(parse_json(known.content), resource, context.parameters, context.tenant)
-    code, generation = context.type_code(change.type), context.shapes.generation
-    recent = context.shared.recent.take(code, change.id, known.version, generation)
-    return added, removed, None if recent is None else recent.changed(added, removed)
+    before = _remembered(context, change, known)
+    return added, removed, None if before is None else before.changed(added, removed)
 
 
 def _method(change: Change, known: Current | None) -> str:
@@ -414,11 +413,14 @@ def _method(change: Change, known: Current | None) -> str:
 def _rows(context: Context, change: Change, known: Current) -> Rows:
     """The rows that the stored version has in the index."""
     assert known.content is not None
-    code = context.type_code(change.type)
-    recent = context.shared.recent.take(code, change.id, known.version, context.shapes.generation)
-    if recent is not None:
-        return recent
-    return extract(parse_json(known.content), context.parameters, context.tenant)
+    before = _remembered(context, change, known)
+    return before if before is not None else extract(parse_json(known.content), context.parameters, context.tenant)
+
+
+def _remembered(context: Context, change: Change, known: Current) -> Rows | None:
+    """The rows of the stored version, where this process wrote it a moment ago; not twice, for another one follows it."""
+    generation = context.shapes.generation
+    return context.shared.recent.take(context.type_code(change.type), change.id, known.version, generation)
 
 
 def _milliseconds(moment: datetime) -> datetime:
