@@ -6,7 +6,9 @@ https://hl7.org/fhir/R4/search.html#content
 import html
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 _BREAK = "\x01"
@@ -132,7 +134,7 @@ def _split(texts: list[str]) -> list[str]:
 
 
 def vector(found: Mapping[str, Sequence[int]], mark: str = "") -> str:
-    """The text form of a tsvector; `mark` is one word more, which no text contains: the resource type."""
+    """The text form of a tsvector, each word once; `mark` is one word more, which no text contains: the resource type."""
     parts = [
         f"'{word}':{places[0]}" if len(places) == 1 else f"'{word}':{','.join(map(str, places))}"
         for word, places in found.items()
@@ -149,6 +151,39 @@ def vectors(resource: Mapping[str, Any]) -> tuple[str, str]:
     """Narrative and content of a resource as the index keeps them; the narrative is empty where there is none."""
     kind = marked(str(resource.get("resourceType")))
     told, rest = spoken(resource)
+    words_told, words_rest = _split(told), _split(rest)
+    if not _counts_all(words_told, words_rest):
+        return _counted(told, rest, kind)
+    seen, at = _located(words_told, 0)
+    more, _ = _located(words_rest, at + _GAP if told else 0)
+    mark = f"'{kind}'"
+    return " ".join([*seen, mark]) if seen else "", " ".join([*seen, *more, mark])
+
+
+def _counts_all(*several: list[str]) -> bool:
+    """Whether every word counts in every place: there are not too many, nor one too often."""
+    many = sum(map(len, several))
+    if many <= MOST_PLACES:
+        return True
+    often = Counter(chain.from_iterable(several))
+    del often[_BREAK]
+    return many <= MOST_WORDS and max(often.values(), default=0) <= MOST_PLACES
+
+
+def _located(found: list[str], at: int) -> tuple[list[str], int]:
+    """Each word with its position behind `at`, the same word as often as it comes, and the last: PostgreSQL puts them together."""
+    located: list[str] = []
+    for word in found:
+        if word == _BREAK:
+            at += _GAP
+        else:
+            at += 1
+            located.append(f"{word}:{at}")
+    return located, at
+
+
+def _counted(told: list[str], rest: list[str], kind: str) -> tuple[str, str]:
+    """The vectors of what has many words, of which the first count."""
     found: dict[str, list[int]] = {}
     at = _place(told, found, 0)
     seen = vector(found, kind) if found else ""

@@ -28,7 +28,8 @@ def conn(postgres_url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def in_database(conn: psycopg.Connection[Any], texts: list[str], asked: str) -> bool:
-    vector, query = words.vector(words.placed(texts), "type/Patient"), text.query(text.parse("_text", asked))
+    _, vector = words.vectors({"resourceType": "Patient", "note": texts})
+    query = text.query(text.parse("_text", asked))
     row = conn.execute("SELECT %s::tsvector @@ %s::tsquery", (vector, query)).fetchone()
     assert row is not None
     return bool(row[0])
