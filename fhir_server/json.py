@@ -152,11 +152,11 @@ def _depth(root: Any, max_depth: int) -> int:
     level = [root] if type(root) is dict or type(root) is list else []
     while level and depth <= max_depth:
         depth += 1
-        level = containers(level)
+        level = _containers(level)
     return depth
 
 
-def containers(level: Iterable[Any]) -> list[Any]:
+def _containers(level: Iterable[Any]) -> list[Any]:
     """The objects and arrays that stand in some objects and arrays, one level below."""
     members = chain.from_iterable([node.values() if type(node) is dict else node for node in level])
     return [value for value in members if type(value) in _CONTAINERS]

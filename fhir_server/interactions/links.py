@@ -9,15 +9,19 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from fhir_server.json import containers
+import msgspec
+
+from fhir_server.json import dump_json
 from profiles.definitions import r4
 
 CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(.+)")
+_CONDITIONAL_IN_TEXT = re.compile(rb'"reference":("[A-Z][A-Za-z]+\?(?:[^"\\]|\\.)+")')
 NARRATIVE_LINK = re.compile(r"""(<(?:a|img)\b[^>]*?\b(?:href|src)\s*=\s*)(["'])(.*?)\2""", re.DOTALL | re.IGNORECASE)
 TAIL = re.compile(r"[#|].*", re.DOTALL)
 # Not oid and uuid, which http.html lists too: their values begin with urn:oid: or urn:uuid:, so no link of ours is one.
 LINK_TYPES = frozenset(("uri", "url", "canonical"))
 
+_decoded = msgspec.json.Decoder(str).decode
 LINK, REFERENCE, NARRATIVE = "link", "reference", "narrative"
 _OF_TEXTS = frozenset((LINK, REFERENCE, NARRATIVE))
 
@@ -138,14 +142,7 @@ def _narrative(item: str, identities: Identities, root: str) -> str:
     return NARRATIVE_LINK.sub(lambda m: m[1] + m[2] + identities.resolved(m[3], root) + m[2], item)
 
 
-def conditional_references(value: Any) -> set[str]:
-    """All references of the form `Type?criteria` in a resource."""
-    found: set[str] = set()
-    level = [value]
-    while level:
-        for item in level:
-            text = item.get("reference") if type(item) is dict else None
-            if type(text) is str and "?" in text and CONDITIONAL.fullmatch(text):
-                found.add(text)
-        level = containers(level)
-    return found
+def conditional_references(resource: dict[str, Any]) -> set[str]:
+    """All references of the form `Type?criteria` in a resource: looked for in its text, which few resources have any in."""
+    found = _CONDITIONAL_IN_TEXT.findall(dump_json(resource))
+    return {text for text in map(_decoded, found) if CONDITIONAL.fullmatch(text)}

@@ -65,3 +65,23 @@ def test_conditional_references_are_found_wherever_they_stand():
         "performer": [{"reference": "Patient/3"}, {"reference": "patient?x"}, {"display": "Patient?identifier=4"}],
     }
     assert conditional_references(resource) == {"Patient?identifier=1", "Patient?identifier=2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "conditional"),
+    [
+        ("Patient?identifier=http://a|1&name=\u00e9 \u6f22", True),
+        ('Patient?name="quoted" \\ back', True),
+        ("Patient?name=two\nlines", False),
+        ("Patient?", False),
+        ("patient?name=a", False),
+        ("http://a.example.org/Patient?name=a", False),
+        ("Patient/1?name=a", False),
+        ('","reference":"Patient?name=a', False),
+        ('"reference":"Patient?name=a"', False),
+        ("\\", False),
+    ],
+)
+def test_what_is_a_conditional_reference(text, conditional):
+    resource = {"note": [{"text": text, "reference": text}], "reference": [text], "text": {"reference": {"a": text}}}
+    assert conditional_references(resource) == ({text} if conditional else set())
