@@ -7,6 +7,7 @@ elements are there, and a part that reads nothing that is there has a result tha
 compiled a second time, to a test of the bare JSON that gives the same answer, or raises Unsure.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,12 +34,13 @@ def shortcut(tree: Tree, type_name: str) -> Answer:
     return _Quick(shape(type_name)).answer(_untraced(tree))
 
 
-# Functions that ask their argument of each item of their input: without input it is not looked at.
-_PER_ITEM = frozenset({"where", "select", "all", "exists", "repeat", "trace"})
+# Functions that have one result without input, whatever their argument is.
+_INPUT_FIRST = frozenset({"where", "select", "all", "exists", "repeat", "trace", "intersect", "exclude"})
 _CONDITIONS = frozenset({"exists", "empty", "not", "hasValue", "startsWith", "contains", "matches", "all"})
 _OUTSIDE = frozenset({"resource", "rootResource"})
 _TEXTS = frozenset({"code", "string", "uri", "id", "url", "canonical"})
 _MOMENTS = frozenset({"dateTime", "date", "instant"})
+_NUMBERS = frozenset({"decimal", "integer", "unsignedInt", "positiveInt"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,10 @@ class _Quick:
                 (Binary(">", Member(None, after), Member(None, first)), Literal((False,)), Literal((True,))),
             ) if self._is(first, _MOMENTS) and self._is(after, _MOMENTS):
                 return _in_order(after, first, self._evaluated(tree))
+            case Binary(">=", Member(None, name), Literal((int(least),))) if self._is(name, _NUMBERS):
+                return _at_least(name, least)
+            case Binary(">", counts, Literal((int(0),))) if names := _counted(counts):
+                return self._any_there(tree, names)
             case Call(source, name, arguments) if source is not None and name in _CONDITIONS:
                 return self._condition(tree, source, name, arguments)
             case _:
@@ -90,6 +96,12 @@ class _Quick:
                 return _of_text(element, _matcher(text))
             case _:
                 return self._guarded(tree)
+
+    def _any_there(self, tree: Tree, names: tuple[str, ...]) -> Answer:
+        steps = [self._steps(Member(None, name)) for name in names]
+        if not all(steps):
+            return self._guarded(tree)
+        return functools.reduce(_disjunction, map(_presence, steps))
 
     def _items(self, name: str) -> Shape | None:
         """The type of the objects in the array that an element is; None for an element that is none, or of any resource."""
@@ -182,6 +194,18 @@ def _is_condition(tree: Tree) -> bool:
             return False
 
 
+def _counted(tree: Tree) -> tuple[str, ...]:
+    """The elements of a sum of counts, `identifier.count() + name.count()`; empty for anything else."""
+    match tree:
+        case Call(Member(None, name), "count", ()):
+            return (name,)
+        case Binary("+", left, right):
+            one, other = _counted(left), _counted(right)
+            return (*one, *other) if one and other else ()
+        case _:
+            return ()
+
+
 def _keys_along(kind: Shape, names: list[str]) -> tuple[frozenset[str], ...]:
     steps: list[frozenset[str]] = []
     for position, name in enumerate(names):
@@ -211,7 +235,7 @@ def reads(tree: Tree, type_name: str) -> frozenset[str] | None:
             return reads(source, type_name) if source is not None else None
         case Call(None, _, _) | Special():
             return None
-        case Call(source, name, _) if name in _PER_ITEM and source is not None:
+        case Call(source, name, _) if name in _INPUT_FIRST and source is not None:
             return reads(source, type_name) if name != "iif" else None
         case Call(source, _, arguments):
             return _together([source, *arguments], type_name)
@@ -355,6 +379,20 @@ def _of_text(name: str, holds: Callable[[str], bool]) -> Answer:
         text = value.get(name)
         if text is not None:
             return holds(text)
+        if sibling in value:
+            raise Unsure
+        return None
+
+    return answer
+
+
+def _at_least(name: str, least: int) -> Answer:
+    sibling = f"_{name}"
+
+    def answer(value: dict[str, Any]) -> bool | None:
+        number = value.get(name)
+        if number is not None:
+            return bool(number >= least)
         if sibling in value:
             raise Unsure
         return None

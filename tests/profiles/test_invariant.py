@@ -1,4 +1,5 @@
 import copy
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ def structures() -> list[Structure]:
     return list(found.values())
 
 
+CODED = {"coding": [{"system": "http://loinc.org", "code": "1"}]}
 STRUCTURES = structures()
 CONSTRAINTS: list[Constraint] = [one for structure in STRUCTURES for one in structure.constraints]
 
@@ -58,6 +60,7 @@ def test_the_tables_speak_of_constraints_that_exist_and_give_reasons():
         ("Patient", "$this.name.empty()", None),
         ("Patient", "children().count() > 1", None),
         ("Patient", "1 = 1", set()),
+        ("Patient", "name.family.intersect(contact.name.family).empty()", {"name"}),
     ],
 )
 def test_what_an_expression_reads_is_known(type_name, expression, expected):
@@ -91,6 +94,15 @@ def test_what_an_expression_reads_is_known(type_name, expression, expected):
         ("ElementDefinition", {"path": "a.b", "min": 2, "max": "1"}, "eld-2", False),
         ("ElementDefinition", {"path": "a.b", "min": 1, "max": "*"}, "eld-2", True),
         ("Organization", {"resourceType": "Organization", "active": True}, "org-1", False),
+        ("Organization", {"resourceType": "Organization", "name": "a"}, "org-1", True),
+        ("Organization", {"resourceType": "Organization", "identifier": [{"value": "a"}]}, "org-1", True),
+        ("Timing.repeat", {"period": Decimal("0.5")}, "tim-5", True),
+        ("Timing.repeat", {"period": 0}, "tim-5", True),
+        ("Timing.repeat", {"period": Decimal("-0.5")}, "tim-5", False),
+        ("Timing.repeat", {"duration": -1}, "tim-5", True),
+        ("Observation", {"resourceType": "Observation", "code": CODED, "valueString": "a"}, "obs-7", True),
+        ("Observation", {"resourceType": "Observation", "code": CODED, "component": [{"code": CODED}]}, "obs-7", True),
+        ("Observation", {"resourceType": "Observation", "code": CODED, "valueString": "a", "component": [{"code": CODED}]}, "obs-7", False),
         ("Bundle", {"resourceType": "Bundle", "type": "batch", "entry": [{"request": {}}, {"request": {}}]}, "bdl-3", True),
         ("Bundle", {"resourceType": "Bundle", "type": "batch", "entry": [{"request": {}}, {"fullUrl": "a:b"}]}, "bdl-3", False),
         ("Bundle", {"resourceType": "Bundle", "type": "collection", "entry": [{"fullUrl": "a:b"}]}, "bdl-3", True),
