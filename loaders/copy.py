@@ -1,7 +1,7 @@
 """Versions of new resources into the tables by COPY, in a few messages: the same rows as the server's own statement gives.
 
 https://www.postgresql.org/docs/current/sql-copy.html; the statement is write_versions in
-fhir_server/store/migrations/0017_fresh.sql.
+fhir_server/store/migrations/0017_writes.sql.
 """
 
 import re

@@ -23,8 +23,8 @@ READ_NOTED = """
 WITH found AS (
     SELECT w.n, v.seq, v.content, v.version, v.written, v.method::text
     FROM unnest($2::smallint[], $3::text[]) WITH ORDINALITY AS w (type, id, n)
-    LEFT JOIN resource r ON r.tenant = $1 AND r.type = w.type AND r.id = w.id
-    LEFT JOIN version v ON v.pk = r.pk AND v.version = r.version
+    LEFT JOIN LATERAL (SELECT pk, version FROM resource WHERE tenant = $1 AND type = w.type AND id = w.id OFFSET 0) AS r ON true
+    LEFT JOIN LATERAL (SELECT * FROM version WHERE pk = r.pk AND version = r.version OFFSET 0) AS v ON true
 ), noted AS (
     INSERT INTO audit (tenant, notes, callers, requests, versions, events)
     SELECT $1, $4::json, $5::smallint[], $6::text[], array_agg(CASE WHEN content IS NOT NULL THEN seq END ORDER BY n), count(content)

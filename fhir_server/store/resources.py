@@ -18,11 +18,12 @@ FROM resource r JOIN version v ON v.pk = r.pk AND v.version = r.version
 WHERE r.tenant = $1 AND r.type = $2 AND r.id = $3
 """
 
+# OFFSET 0 has each looked up by its key. As a join, planned before its tables were analysed, it reads all resources of the tenant.
 READ_EACH = """
 SELECT w.n, v.content, v.version, v.written, v.method::text
 FROM unnest($2::smallint[], $3::text[]) WITH ORDINALITY AS w (type, id, n)
-JOIN resource r ON r.tenant = $1 AND r.type = w.type AND r.id = w.id
-JOIN version v ON v.pk = r.pk AND v.version = r.version
+CROSS JOIN LATERAL (SELECT pk, version FROM resource WHERE tenant = $1 AND type = w.type AND id = w.id OFFSET 0) AS r
+CROSS JOIN LATERAL (SELECT * FROM version WHERE pk = r.pk AND version = r.version OFFSET 0) AS v
 """
 
 VREAD = """
@@ -34,8 +35,8 @@ WHERE r.tenant = $1 AND r.type = $2 AND r.id = $3 AND v.version = $4
 CURRENT = """
 SELECT w.n, r.pk, r.version, r.updated, r.deleted, v.content
 FROM unnest($2::smallint[], $3::text[]) WITH ORDINALITY AS w (type, id, n)
-JOIN resource r ON r.tenant = $1 AND r.type = w.type AND r.id = w.id
-JOIN version v ON v.pk = r.pk AND v.version = r.version
+CROSS JOIN LATERAL (SELECT * FROM resource WHERE tenant = $1 AND type = w.type AND id = w.id OFFSET 0) AS r
+CROSS JOIN LATERAL (SELECT content FROM version WHERE pk = r.pk AND version = r.version OFFSET 0) AS v
 """
 
 # Of a resource the last content up to a version, and the last of all: a deletion is judged by what it deleted.
@@ -49,9 +50,9 @@ FROM resource r WHERE r.tenant = $1 AND r.type = $2 AND r.id = $3
 
 # Row locks in key order, so that two transactions over the same resources queue instead of waiting for each other.
 LOCK = """
-SELECT r.pk FROM resource r
-JOIN unnest($2::smallint[], $3::text[]) AS w (type, id) ON r.type = w.type AND r.id = w.id
-WHERE r.tenant = $1 ORDER BY r.type, r.id FOR UPDATE OF r
+SELECT r.pk
+FROM (SELECT type, id FROM unnest($2::smallint[], $3::text[]) AS u (type, id) ORDER BY type, id COLLATE "C") AS w
+CROSS JOIN LATERAL (SELECT pk FROM resource WHERE tenant = $1 AND type = w.type AND id = w.id FOR UPDATE) AS r
 """
 
 

@@ -5,7 +5,10 @@ from typing import Any
 from fhir_server.context import Context
 from fhir_server.search.index import extract, shape_of
 from fhir_server.search.key import reference_key
+from fhir_server.store.audit import Note, encoded
 from fhir_server.store.changes import Write, write
+from fhir_server.store.noted import NotedRead, read_noted
+from fhir_server.store.resources import current, read_each
 from fhir_server.store.rows import Rows
 from tests.fhir_server.working import run
 
@@ -46,5 +49,37 @@ def test_an_update_may_add_rows_that_are_there_beside_a_create(database_url: str
             references = await (await conn.execute(counted.format("index_reference"))).fetchall()
         assert tokens == [("new", 3), ("old", 3)]  # active, gender, deceased
         assert references == [("new", 1), ("old", 1)]
+
+    run(database_url, story)
+
+
+FETCHED = "SELECT coalesce(sum(idx_tup_fetch + seq_tup_read), 0) FROM pg_stat_xact_user_tables WHERE relname IN ('resource', 'version')"
+MANY, FEW = 300, 3
+
+
+def test_what_is_read_and_written_is_looked_up_by_key_where_nothing_was_analysed_yet(database_url: str):
+    """A join is planned before there are statistics, and would read all that the tenant has, again and again."""
+
+    async def story(context: Context) -> None:
+        async with context.connection() as conn:
+            many = [version(context, f"p{n}", 1, 0, patient(f"p{n}")) for n in range(MANY)]
+            for at in range(0, MANY, 20):
+                await write(conn, context.tenant, many[at : at + 20], context.shapes)
+            targets = [(context.type_code("Patient"), f"p{n}") for n in range(FEW)]
+            found = await current(conn, context.tenant, targets, lock=False)
+            following = [
+                version(context, name, 2, one.pk, patient(name, gender="male")) for (_, name), one in found.items()
+            ]
+            reads = [NotedRead(target, encoded(Note(subtype="read", status=200, outcome=0)), "r") for target in targets]
+            for doing in (
+                lambda: read_each(conn, context.tenant, targets),
+                lambda: current(conn, context.tenant, targets, lock=True),
+                lambda: read_noted(conn, context.tenant, reads),
+                lambda: write(conn, context.tenant, following, context.shapes),
+            ):
+                async with conn.transaction():
+                    await doing()
+                    ((fetched,),) = await (await conn.execute(FETCHED)).fetchall()
+                assert FEW <= fetched < MANY / 5
 
     run(database_url, story)
