@@ -7,9 +7,9 @@ from typing import Any
 
 from fhir_server.json import dump_json
 from fhir_server.search import words
-from fhir_server.search.index import adding_of, extract
+from fhir_server.search.index import Adding, adding_of, extract
 from fhir_server.search.parameter import Parameters
-from fhir_server.store.rows import Rows
+from fhir_server.store.rows import WHATEVER, Rows
 
 Json = dict[str, Any]
 
@@ -17,15 +17,15 @@ Json = dict[str, Any]
 def difference(old: Json, new: Json, parameters: Parameters, tenant: int) -> tuple[Rows, Rows]:
     """The rows that the new version has and the old one has not, and the other way round.
 
-    The same as by `extract` of both. `paths` of the first are all of the new version's.
+    The same as by `extract` of both, but for the words of the second, of which it only tells that they go. `paths` of the first are
+    all of the new version's.
     """
     resource_type = new.get("resourceType")
     if not isinstance(resource_type, str) or resource_type != old.get("resourceType"):
         return _apart(old, new, parameters, tenant)
-    adding = adding_of(parameters, resource_type, tenant)
-    if not adding.parts or "contained" in old or "contained" in new:
+    adding, changed = adding_of(parameters, resource_type, tenant), changed_properties(old, new)
+    if not adding.parts or _may_change_inside(adding, changed, old, new):
         return _apart(old, new, parameters, tenant)
-    changed = changed_properties(old, new)
     added, removed = Rows(), Rows()
     for part in adding.parts:
         if part.properties is None or not changed.isdisjoint(part.properties):
@@ -33,14 +33,30 @@ def difference(old: Json, new: Json, parameters: Parameters, tenant: int) -> tup
             part.add(old, removed)
         elif not part.properties.isdisjoint(new):
             part.mark(new, added)
-    for properties, add in adding.composites:  # what else they read is not known here
-        for resource, rows in ((new, added), (old, removed)):
-            if not properties.isdisjoint(resource):
-                add(resource, rows)
-    if words.spoken(old) != words.spoken(new):
+    for properties, reads, add in adding.composites:
+        if reads is None or not changed.isdisjoint(reads):
+            for resource, rows in ((new, added), (old, removed)):
+                if not properties.isdisjoint(resource):
+                    add(resource, rows)
+    if _speak_otherwise(old, new, changed):
         added.texts.add(words.vectors(new))
-        removed.texts.add(words.vectors(old))
+        removed.texts.add(WHATEVER)
     return added.without(removed), removed.without(added)
+
+
+def _may_change_inside(adding: Adding, changed: set[str], old: Json, new: Json) -> bool:
+    """Whether the rows of what the resources contain may differ: by what is contained, or by what refers to it."""
+    if "contained" not in old and "contained" not in new:
+        return False
+    return adding.links is None or "contained" in changed or not changed.isdisjoint(adding.links)
+
+
+def _speak_otherwise(old: Json, new: Json, changed: set[str]) -> bool:
+    """Whether what people read is not the same, in the same order."""
+    if [name for name in old if name in new] != [name for name in new if name in old]:
+        return True
+    before, after = ({name: resource[name] for name in changed if name in resource} for resource in (old, new))
+    return words.spoken(before) != words.spoken(after)
 
 
 def _apart(old: Json, new: Json, parameters: Parameters, tenant: int) -> tuple[Rows, Rows]:
@@ -51,10 +67,9 @@ def _apart(old: Json, new: Json, parameters: Parameters, tenant: int) -> tuple[R
 
 def changed_properties(old: Json, new: Json) -> set[str]:
     """The properties that do not stand in both, written alike: to Python 1, 1.0 and True are equal."""
-    changed = old.keys() ^ new.keys()
-    changed.update(name for name in old.keys() & new.keys() if not _alike(old[name], new[name]))
+    common = [name for name in old if name in new]
+    equal = [name for name in common if old[name] == new[name]]
+    changed = (old.keys() | new.keys()).difference(equal)
+    if dump_json([old[name] for name in equal]) != dump_json([new[name] for name in equal]):
+        changed.update(name for name in equal if dump_json(old[name]) != dump_json(new[name]))
     return changed
-
-
-def _alike(one: Any, other: Any) -> bool:
-    return one == other and (type(one) is type(other) is str or dump_json(one) == dump_json(other))

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from fhir_server.search import collation, local_reference, words
 from fhir_server.search.key import key
 from fhir_server.search.parameter import Parameter, Parameters, is_set_apart
-from fhir_server.search.path import Node, Path
+from fhir_server.search.path import Node, Path, read_by
 from fhir_server.search.types import BY_TYPE, composite, reference
 from fhir_server.search.types.extractor import Extractor
 from fhir_server.store.rows import Rows
@@ -52,14 +52,17 @@ class Part:
 class Adding:
     """How resources of a type are indexed for one tenant: what adds rows by the JSON property it begins with.
 
-    So what is absent costs nothing. `parts` are the same by path. `inside` are the steps of contained resources by the path that leads to them and their
-    type, each with the plan it was made from.
+    So what is absent costs nothing. `parts` are the same by path. `composites` each come with the properties that they need one of,
+    and those they depend on, None where that is not known. `links` are the properties that references stand in, from which
+    chains go on into contained resources; None where they may stand anywhere. `inside` are the steps of contained resources by the
+    path that leads to them and their type, each with the plan it was made from.
     """
 
     parts: tuple[Part, ...]
     by_property: Mapping[str, tuple[Add, ...]]
     always: tuple[Add, ...]
-    composites: tuple[tuple[frozenset[str], Add], ...]
+    composites: tuple[tuple[frozenset[str], frozenset[str] | None, Add], ...]
+    links: frozenset[str] | None
     inside: dict[tuple[str, str], tuple["Plan", Mapping[str, tuple[Add, ...]]]]
 
 
@@ -148,7 +151,7 @@ def extract_by(plan: Plan | None, resource: dict[str, Any], tenant: int, base: s
             add(resource, rows)
     for add in adding.always:
         add(resource, rows)
-    for properties, add in adding.composites:
+    for properties, _, add in adding.composites:
         if not properties.isdisjoint(resource):
             add(resource, rows)
     return rows
@@ -164,7 +167,8 @@ def _adding(plan: Plan, tenant: int, base: str) -> Adding:
             parts,
             _by_property((part.properties, part.add) for part in parts if part.properties is not None),
             tuple(part.add for part in parts if part.properties is None),
-            tuple((place.properties, composite.extractor(place, tenant)) for place in plan.composites),
+            tuple((place.properties, place.reads, composite.extractor(place, tenant)) for place in plan.composites),
+            read_by(plan.links),
             {},
         )
     return found

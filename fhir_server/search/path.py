@@ -76,6 +76,12 @@ class Path:
         return None if self.binding is None else _only_system(self.binding)
 
 
+def read_by(paths: Iterable[Path]) -> frozenset[str] | None:
+    """The properties of the resource that any of the paths reads; None where one does not tell."""
+    several = [path.properties for path in paths]
+    return None if None in several else frozenset(name for names in several for name in names or ())
+
+
 def compile_branch(resource_type: str, starts: Sequence[str], branch: Branch, definitions: Definitions) -> Path:
     """The path of a branch that starts at a structure: the resource type itself, or the types of a composite's roots.
 

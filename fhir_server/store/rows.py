@@ -13,6 +13,7 @@ String = tuple[int, str, str | None, str | None]  # key of the path, value, full
 Date = tuple[int, str, str]  # key of the path, low, high: ISO 8601 in UTC, or -infinity and infinity
 Number = tuple[int, Decimal, Decimal]  # key of the path, low, high (Decimal("Infinity") is allowed)
 Text = tuple[str, str]  # narrative (may be empty) and content, as the text form of a tsvector
+WHATEVER: Text = ("", "")  # stands for the words of a resource, of which it has one row, where they are to be removed
 # key of the path, low, high, code, label, canonical_key, canonical_low, canonical_high
 Quantity = tuple[int, Decimal, Decimal, int | None, int | None, int | None, Decimal | None, Decimal | None]
 
@@ -52,7 +53,7 @@ class Rows:
             (self.dates - removed.dates) | added.dates,
             (self.numbers - removed.numbers) | added.numbers,
             (self.quantities - removed.quantities) | added.quantities,
-            (self.texts - removed.texts) | added.texts,
+            added.texts if removed.texts else self.texts | added.texts,
             added.paths,
         )
 

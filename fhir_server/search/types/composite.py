@@ -20,7 +20,7 @@ from fhir_server.outcome import refuse
 from fhir_server.search.fragment import Fragment, sql
 from fhir_server.search.key import key, reference_key
 from fhir_server.search.parameter import Component, Parameter
-from fhir_server.search.path import Node, Path
+from fhir_server.search.path import Node, Path, read_by
 from fhir_server.search.types import date, number, quantity, reference, string, token, uri
 from fhir_server.search.types.context import Context
 from fhir_server.search.types.escape import split
@@ -136,12 +136,14 @@ def _at_resource(parameter: Parameter) -> _Shape | None:
 class Place:
     """Where a composite has rows: the elements at its root, or the resource itself (`whole`).
 
-    `properties`: the JSON properties without all of which a resource has none there.
+    `properties`: the JSON properties without all of which a resource has none there; `reads`: all that its rows depend on, None
+    where that is not known.
     """
 
     root: Path
     whole: bool
     properties: frozenset[str]
+    reads: frozenset[str] | None
     shape: _Shape
 
 
@@ -154,13 +156,21 @@ def places(parameters: Iterable[Parameter]) -> tuple[Place, ...]:
             shape = _at_resource(parameter) if whole else _shape(parameter)
             if shape is not None:
                 sought = ((one.parameter.type, one.parameter.paths) for one in shape.components)
-                found.setdefault((root, *sought), Place(root, whole, _properties(root, shape, whole=whole), shape))
+                place = Place(
+                    root, whole, _properties(root, shape, whole=whole), _reads(root, shape, whole=whole), shape
+                )
+                found.setdefault((root, *sought), place)
     return tuple(found.values())
 
 
 def _properties(root: Path, shape: _Shape, *, whole: bool) -> frozenset[str]:
     paths = shape.components[shape.carriers[0]].parameter.paths if whole else (root,)
     return frozenset(name for path in paths for name in path.properties or ())
+
+
+def _reads(root: Path, shape: _Shape, *, whole: bool) -> frozenset[str] | None:
+    paths = [path for one in shape.components for path in one.parameter.paths if whole or path.from_resource]
+    return read_by(paths if whole else [root, *paths])
 
 
 Extract = Callable[[dict[str, Any], Rows], None]
