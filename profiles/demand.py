@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from profiles import binding, reference
+from profiles.answer import Answer, Unsure
 from profiles.definitions import Definitions, Field, Structure
 from profiles.fhirpath.element import Element
 from profiles.fhirpath.error import FhirPathError
 from profiles.invariant import Invariant, invariants, quick
 from profiles.issue import Findings, did_you_mean, shown
-from profiles.shortcut import Answer, Unsure
 
 _SIMPLE = "http://hl7.org/fhir/StructureDefinition/SimpleQuantity"
 _FEW = 20

@@ -5,12 +5,13 @@ https://hl7.org/fhir/R4/conformance-rules.html#constraints
 
 from dataclasses import dataclass
 
+from profiles.answer import Answer
 from profiles.definitions import Constraint, Structure
 from profiles.erratum import CHECKED_ELSEWHERE, LEFT_OUT, REPAIRED
 from profiles.fhirpath.element import Element
 from profiles.fhirpath.error import FhirPathError
 from profiles.fhirpath.expression import Expression, compile_expression
-from profiles.shortcut import Answer, shortcut
+from profiles.shortcut import shortcut
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from profiles import narrative
 from profiles.acceptance import Acceptance, Right
+from profiles.answer import Unsure
 from profiles.binding import right_code
 from profiles.definitions import Definitions, Field, Structure
 from profiles.demand import Demands, Known, is_outermost_extension, is_simple
@@ -17,7 +18,6 @@ from profiles.fhirpath.model import shape
 from profiles.invariant import invariants, quick
 from profiles.issue import Findings, Issue, TooMany, kind_of
 from profiles.reference import Container, agrees, all_referred, resolves, right_reference
-from profiles.shortcut import Unsure
 
 Level = Literal["structure", "base"]
 

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiles.answer import Unsure
 from profiles.definitions import Constraint, Structure, r4
 from profiles.erratum import CHECKED_ELSEWHERE, LEFT_OUT, REPAIRED
+from profiles.expression_tree import reads
 from profiles.fhirpath import FhirPathError, root
 from profiles.fhirpath.evaluation import truth
 from profiles.fhirpath.expression import compile_expression
 from profiles.invariant import invariants, quick
-from profiles.shortcut import Unsure, reads
 from tests.profiles.mutations import VALID
 
 
