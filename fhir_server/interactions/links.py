@@ -15,7 +15,7 @@ from fhir_server.json import dump_json
 from profiles.definitions import r4
 
 CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(.+)")
-_CONDITIONAL_IN_TEXT = re.compile(rb'"reference":("[A-Z][A-Za-z]+\?(?:[^"\\]|\\.)+")')
+_CONDITIONAL_IN_TEXT = re.compile(rb'"reference":("[A-Z][A-Za-z]+\?[^"\\]*(?:\\.[^"\\]*)*")')
 NARRATIVE_LINK = re.compile(r"""(<(?:a|img)\b[^>]*?\b(?:href|src)\s*=\s*)(["'])(.*?)\2""", re.DOTALL | re.IGNORECASE)
 TAIL = re.compile(r"[#|].*", re.DOTALL)
 # Not oid and uuid, which http.html lists too: their values begin with urn:oid: or urn:uuid:, so no link of ours is one.

@@ -166,8 +166,9 @@ def _counts_all(*several: list[str]) -> bool:
     if many <= MOST_PLACES:
         return True
     often = Counter(chain.from_iterable(several))
-    del often[_BREAK]
-    return many <= MOST_WORDS and max(often.values(), default=0) <= MOST_PLACES
+    breaks = often.pop(_BREAK, 0)
+    last = many - breaks + _GAP * (breaks + 1)
+    return last <= MOST_WORDS and max(often.values(), default=0) <= MOST_PLACES
 
 
 def _located(found: list[str], at: int) -> tuple[list[str], int]:

@@ -94,6 +94,14 @@ def test_the_vector_of_the_content_begins_with_that_of_the_narrative(div, text):
     assert read(told) == (narrative | {"type/Basic": []} if narrative else {})
 
 
+@pytest.mark.parametrize(
+    "many", [words.MOST_PLACES // 2, words.MOST_PLACES, words.MOST_WORDS // 4 - 1, words.MOST_WORDS // 4, 700]
+)
+def test_elements_count_as_far_as_words_do(many):
+    resource = {"resourceType": "Basic", "text": {"div": "<p>told</p>"}, "note": [f"w{n}" for n in range(many)]}
+    assert read(words.vectors(resource)[1]) == words.placed(words.content(resource)) | {"type/Basic": []}
+
+
 def test_of_a_long_resource_the_first_words_count():
     text = " ".join(f"w{n}" for n in range(words.MOST_WORDS + 100))
     resource = {"resourceType": "Basic", "text": {"div": text}, "code": {"text": "not seen"}}
