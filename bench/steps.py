@@ -181,15 +181,17 @@ async def line(context: Context, conn: Connection, kind: str) -> dict[str, str]:
     }  # fmt: skip
 
 
-async def measured(url: str, kinds: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of the table."""
+async def measured(url: str, kinds: Sequence[str]) -> None:
+    """Prints the table, each row when it is measured."""
     pool = pool_of(settings := Settings(database_url=url))
     await pool.open()
     try:
         context = await context_of(settings, pool)
         async with context.connection() as conn:
             await conn.execute("SET synchronous_commit = off")
-            return [await line(context, conn, kind) for kind in kinds]
+            for kind in kinds:
+                row = await line(context, conn, kind)
+                print("| " + " | ".join(row[name] for name in HEAD) + " |", flush=True)
     finally:
         await pool.close()
 
@@ -207,13 +209,10 @@ def main(arguments: Sequence[str] = ()) -> int:
         return 2
     with data_directory() as folder, started(folder) as server:
         assert server.url is not None
-        rows = uvloop.run(measured(server.url, arguments or TYPES))
-    print("| " + " | ".join(HEAD) + " |")
-    print("|---" + "|--:" * (len(HEAD) - 1) + "|")
-    for row in rows:
-        print("| " + " | ".join(row[name] for name in HEAD) + " |")
+        print(f"| {' | '.join(HEAD)} |\n|---{'|--:' * (len(HEAD) - 1)}|", flush=True)
+        uvloop.run(measured(server.url, arguments or TYPES))
     print(
-        "\nMicroseconds of processor time; log in bytes. create and update are what the database does for one version."
+        "\nMicroseconds of processor time; log in bytes. create, current and update are what the database does for one version."
     )
     return 0
 
