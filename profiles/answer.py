@@ -4,7 +4,7 @@ https://hl7.org/fhirpath/N1/#expressions
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from profiles.fhirpath.error import FhirPathError
 from profiles.fhirpath.pattern import compiled
@@ -17,7 +17,7 @@ class Unsure(Exception):
     """The bare JSON of an element is not enough to evaluate an expression."""
 
 
-def unsure(_: dict[str, Any]) -> bool | None:
+def unsure(_: object) -> NoReturn:
     """The answer where none can be given."""
     raise Unsure
 
@@ -27,7 +27,7 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     try:
         code = compiled(pattern)
     except FhirPathError:
-        return _cannot_tell
+        return unsure
 
     def holds(text: str) -> bool:
         try:
@@ -36,10 +36,6 @@ def matcher(pattern: str) -> Callable[[str], bool]:
             raise Unsure from None
 
     return holds
-
-
-def _cannot_tell(_: str) -> bool:
-    raise Unsure
 
 
 def presence(steps: tuple[frozenset[str], ...]) -> Answer:
