@@ -7,8 +7,7 @@ import html
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 _BREAK = "\x01"
@@ -101,25 +100,24 @@ def _collect_items(name: str, items: list[Any], found: list[str]) -> None:
 def placed(texts: Iterable[str]) -> dict[str, list[int]]:
     """The words of the texts with their positions, from 1; of very long resources the first MOST_WORDS."""
     found: dict[str, list[int]] = {}
-    _place(texts, found, 0)
+    for word, at in _places(_split(list(texts))):
+        places = found.setdefault(word, [])
+        if len(places) < MOST_PLACES:
+            places.append(at)
     return found
 
 
-def _place(texts: Iterable[str], found: dict[str, list[int]], at: int) -> int:
-    """Adds the words of texts with their positions, behind `at`; gives the last."""
-    for word in _split(list(texts)):
+def _places(split: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Each word with its position, the same word as often as it comes."""
+    at = 0
+    for word in split:
         if word == _BREAK:
             at += _GAP  # no phrase goes from one element into the next
             continue
         at += 1
         if at > MOST_WORDS:
             break
-        places = found.get(word)
-        if places is None:
-            found[word] = [at]
-        elif len(places) < MOST_PLACES:
-            places.append(at)
-    return at
+        yield word, at
 
 
 def _split(texts: list[str]) -> list[str]:
@@ -133,15 +131,6 @@ def _split(texts: list[str]) -> list[str]:
     return [word[:LONGEST_WORD] for word in found] if max(map(len, found), default=0) > LONGEST_WORD else found
 
 
-def vector(found: Mapping[str, Sequence[int]], mark: str = "") -> str:
-    """The text form of a tsvector, each word once; `mark` is one word more, which no text contains: the resource type."""
-    parts = [
-        f"'{word}':{places[0]}" if len(places) == 1 else f"'{word}':{','.join(map(str, places))}"
-        for word, places in found.items()
-    ]
-    return " ".join([*parts, f"'{mark}'"] if mark else parts)
-
-
 def marked(resource_type: str) -> str:
     """The word that stands for a resource type in every vector of it."""
     return f"type/{resource_type}"
@@ -149,45 +138,22 @@ def marked(resource_type: str) -> str:
 
 def vectors(resource: Mapping[str, Any]) -> tuple[str, str]:
     """Narrative and content of a resource as the index keeps them; the narrative is empty where there is none."""
-    kind = marked(str(resource.get("resourceType")))
     told, rest = spoken(resource)
-    words_told, words_rest = _split(told), _split(rest)
-    if not _counts_all(words_told, words_rest):
-        return _counted(told, rest, kind)
-    seen, at = _located(words_told, 0)
-    more, _ = _located(words_rest, at + _GAP if told else 0)
-    mark = f"'{kind}'"
-    return " ".join([*seen, mark]) if seen else "", " ".join([*seen, *more, mark])
+    first = _split(told)
+    located = [f"{word}:{at}" for word, at in _places([*first, *([_BREAK] if told else ()), *_split(rest)])]
+    seen, mark = located[: len(first) - first.count(_BREAK)], f"'{marked(str(resource.get('resourceType')))}'"
+    return " ".join([*_counted(seen), mark]) if seen else "", " ".join([*_counted(located), mark])
 
 
-def _counts_all(*several: list[str]) -> bool:
-    """Whether every word counts in every place: there are not too many, nor one too often."""
-    many = sum(map(len, several))
-    if many <= MOST_PLACES:
-        return True
-    often = Counter(chain.from_iterable(several))
-    breaks = often.pop(_BREAK, 0)
-    last = many - breaks + _GAP * (breaks + 1)
-    return last <= MOST_WORDS and max(often.values(), default=0) <= MOST_PLACES
-
-
-def _located(found: list[str], at: int) -> tuple[list[str], int]:
-    """Each word with its position behind `at`, the same word as often as it comes, and the last: PostgreSQL puts them together."""
-    located: list[str] = []
-    for word in found:
-        if word == _BREAK:
-            at += _GAP
-        else:
-            at += 1
-            located.append(f"{word}:{at}")
-    return located, at
-
-
-def _counted(told: list[str], rest: list[str], kind: str) -> tuple[str, str]:
-    """The vectors of what has many words, of which the first count."""
-    found: dict[str, list[int]] = {}
-    at = _place(told, found, 0)
-    seen = vector(found, kind) if found else ""
-    if rest:
-        _place(rest, found, at + _GAP if told else 0)
-    return seen, vector(found, kind)
+def _counted(located: list[str]) -> list[str]:
+    """Of each word the first MOST_PLACES; PostgreSQL puts the places of a word together."""
+    if len(located) <= MOST_PLACES:
+        return located
+    often: Counter[str] = Counter()
+    counted = []
+    for one in located:
+        word = one.partition(":")[0]
+        often[word] += 1
+        if often[word] <= MOST_PLACES:
+            counted.append(one)
+    return counted

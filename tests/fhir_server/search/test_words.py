@@ -46,7 +46,7 @@ def test_what_is_for_people_is_content_and_what_is_for_machines_is_not():
 
 def test_a_vector_is_written_as_postgresql_reads_it_with_a_gap_between_elements():
     assert words.placed(["a b", "a"]) == {"a": [1, 6], "b": [2]}
-    assert words.vector({"a": [1, 6], "b": [2]}, "type/Patient") == "'a':1,6 'b':2 'type/Patient'"
+    assert words.vectors({"resourceType": "Patient", "note": ["a b", "a"]}) == ("", "a:1 b:2 a:6 'type/Patient'")
     assert words.vectors({"resourceType": "Patient"}) == ("", "'type/Patient'")
 
 
