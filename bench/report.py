@@ -18,6 +18,7 @@ from bench.measurement import Figures, Measurement
 from bench.server import RESULTS
 from bench.targets import GOALS, MIX_P50, SHAPE_CLIENTS, SHAPE_P95, Goal, missed
 from bench.workloads import Run
+from fhir_server.doctor import optimized
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
@@ -81,7 +82,7 @@ def machine() -> dict[str, Any]:
         "processor": model,
         "memory GiB": memory,
         "system": platform.platform(terse=True),
-        "python": platform.python_version(),
+        "python": platform.python_version() + ("" if optimized() else " (built without optimizations)"),
         "busy": round(os.getloadavg()[0], 2),
     }
 

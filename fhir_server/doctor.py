@@ -8,6 +8,7 @@ import locale
 import os
 import shutil
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,11 +61,22 @@ def examine(settings: Settings) -> list[Finding]:
     return [*findings, clock(time.time() - time.monotonic() - began)]
 
 
-def python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Finding:
+def python(version: tuple[int, ...] = tuple(sys.version_info[:3]), *, fast: bool | None = None) -> Finding:
     found = ".".join(map(str, version))
     if version[:2] < LEAST_PYTHON:
         return Finding("FAIL", "Python", found, "install Python 3.11 or later and make the environment anew")
+    if not (optimized() if fast is None else fast):
+        mend = "a distribution's is a tenth faster, or pyenv's with PYTHON_CONFIGURE_OPTS=--enable-optimizations"
+        return Finding("warn", "Python", f"{found}, built without optimizations", mend)
     return Finding("ok", "Python", found)
+
+
+def optimized(arguments: str | None = sysconfig.get_config_var("CONFIG_ARGS"), prefix: str = sys.base_prefix) -> bool:
+    """Whether this Python's build was guided by a profile, as far as it tells; pyenv builds without, unless asked to.
+
+    https://docs.python.org/3/using/configure.html#cmdoption-enable-optimizations; Debian's is, without that option.
+    """
+    return arguments is None or "--enable-optimizations" in arguments or prefix == "/usr"
 
 
 def encoding(preferred: str = "") -> Finding:

@@ -15,6 +15,7 @@ import uvicorn
 from uvicorn.importer import import_from_string
 
 from fhir_server.store.cluster import bind_to_parent
+from fhir_server.transport import WholeAnswers
 from fhir_server.workers import Announce, AnnouncedWorkers, Look
 
 # New objects after which a process looks for garbage in circles, and how often among older ones. Python's own 700 are made by
@@ -71,7 +72,7 @@ def options() -> dict[str, Any]:
     return {
         "factory": True,
         "loop": "uvloop",
-        "http": "httptools",
+        "http": WholeAnswers,
         "ws": "none",
         "log_config": None,
         "log_level": "warning",

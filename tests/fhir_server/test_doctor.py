@@ -24,6 +24,7 @@ from fhir_server.doctor import (
     disk,
     encoding,
     examine,
+    optimized,
     port,
     python,
     row_security,
@@ -46,7 +47,14 @@ def state(**changes: object) -> DatabaseState:
 @pytest.mark.parametrize(
     ("finding", "line"),
     [
-        (python((3, 13, 1)), "ok   Python: 3.13.1"),
+        (python((3, 13, 1), fast=True), "ok   Python: 3.13.1"),
+        (
+            python((3, 13, 1), fast=False),
+            (
+                "warn Python: 3.13.1, built without optimizations; a distribution's is a tenth faster, "
+                "or pyenv's with PYTHON_CONFIGURE_OPTS=--enable-optimizations"
+            ),
+        ),
         (python((3, 10, 9)), "FAIL Python: 3.10.9; install Python 3.11 or later and make the environment anew"),
         (encoding("UTF-8"), "ok   encoding: UTF-8"),
         (
@@ -138,6 +146,20 @@ def test_before_the_first_start_nothing_is_made(data_dir: Path) -> None:
     found = examine(Settings(data_dir=data_dir / "new", port=0))
     assert [finding.grade for finding in found] == ["ok"] * 7
     assert not (data_dir / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "prefix", "fast"),
+    [
+        ("'--enable-optimizations' '--with-lto'", "/usr/local", True),
+        ("'--prefix=/opt/pyenv/versions/3.13.1' '--enable-shared'", "/opt/pyenv/versions/3.13.1", False),
+        ("", "/opt/python", False),
+        ("'--prefix=/usr'", "/usr", True),
+        (None, r"C:\Python313", True),
+    ],
+)
+def test_a_python_built_without_optimizations_is_known(arguments: str | None, prefix: str, fast: bool):
+    assert optimized(arguments, prefix) is fast
 
 
 @pytest.mark.parametrize(("url", "code"), [("postgresql://nobody@127.0.0.1:9/none", 1), ("", 0)])

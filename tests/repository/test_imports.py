@@ -18,7 +18,7 @@ INDEPENDENT = ("profiles", "terminology", "smart_auth")
 
 # Where parts meet: these may import everything of the server and are imported by nothing below them.
 TOP = (
-    "__main__", "cli", "administration", "app", "smart", "people", "serve", "listen", "workers", "door", "prepare", "first_accounts", "doctor",
+    "__main__", "cli", "administration", "app", "smart", "people", "serve", "listen", "transport", "workers", "door", "prepare", "first_accounts", "doctor",
     "terminal", "worker",
 )  # fmt: skip
 # Layers from top to bottom. A layer imports what stands below it; those on one line do not import each other,
@@ -44,7 +44,7 @@ REACH = {
     "fastapi": ("fhir_server.app", "fhir_server.smart", "fhir_server.rest.*", "smart_auth.*"),
     "fastapi_offline": ("fhir_server.app",),
     "starlette": ("fhir_server.app", "fhir_server.rest.*", "smart_auth.*"),
-    "uvicorn": ("fhir_server.serve", "fhir_server.listen", "fhir_server.workers"),
+    "uvicorn": ("fhir_server.serve", "fhir_server.listen", "fhir_server.transport", "fhir_server.workers"),
     "psycopg": ("fhir_server.store.*", "fhir_server.search.*", "terminology.store", "smart_auth.store"),
     "psycopg_pool": ("fhir_server.store.pool", "smart_auth.store"),
     "psycopg.sql": (
