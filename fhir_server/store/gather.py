@@ -2,8 +2,8 @@
 
 A statement for ten costs little more than one for one: a round trip, a plan, and for writes a commit
 (https://www.postgresql.org/docs/current/runtime-config-wal.html#GUC-COMMIT-DELAY tells of the same idea inside PostgreSQL).
-Nobody waits for others who may come: a request that finds nothing under way is served at once. Where it is known that others are
-about to come, a batch is filled with them first.
+A request that comes alone is served at once. Where others are about to come, because that is known, or because they had their
+answers a moment ago and are likely to ask again, a batch is filled with them first.
 """
 
 import asyncio
@@ -13,8 +13,6 @@ from typing import Any, Generic, TypeVar
 
 W = TypeVar("W")
 R = TypeVar("R")
-# So many who wait make another statement worth its cost while one is under way; fewer are served sooner by the next.
-CROWD = 8
 # A batch is so large before those who are about to come are not waited for any more, and they are for so many rounds.
 ENOUGH = 16
 # Seconds after which what is under way is held up, by a lock perhaps, and holds up nobody else.
@@ -22,11 +20,11 @@ LATE = 0.1
 
 
 class Gather(Generic[W, R]):
-    """Serves what is wanted in batches of at most `most`, up to `lanes` of them at a time where many wait.
+    """Serves what is wanted in batches of at most `most`, one at a time.
 
-    `rounds`: how often the event loop goes round before a batch is closed, so that what it has received already goes along.
-    `more`: whether others are about to come, for whom a batch that is not large waits a little.
-    A batch that is late counts no more: what waits, or comes, has another lane. `serve` answers a batch in its order: an
+    `rounds`: how often at most the event loop goes round before a batch is closed, so that those who were there when the last was
+    answered go along. `more`: whether others are about to come, for whom a batch that is not large waits a little.
+    A batch that is late counts no more: what waits, or comes, is served beside it. `serve` answers a batch in its order: an
     exception for whoever is refused, a task for whoever is answered later; where it raises, all of the batch are refused.
     """
 
@@ -35,7 +33,6 @@ class Gather(Generic[W, R]):
         serve: Callable[[list[W]], Awaitable[Sequence[R | BaseException | asyncio.Task[R]]]],
         *,
         most: int,
-        lanes: int = 1,
         rounds: int = 1,
         more: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -43,7 +40,7 @@ class Gather(Generic[W, R]):
         self._rounds = rounds
         self._more = more
         self._most = most
-        self._lanes = lanes
+        self._there = 0  # how many were served or waited when the last batch was answered
         self._open: set[object] = set()
         self._waiting: list[tuple[W, asyncio.Future[R]]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -52,7 +49,7 @@ class Gather(Generic[W, R]):
         """The answer to one; what is wanted is done also where whoever asked has gone."""
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((wanted, answer))
-        if not self._open or (len(self._open) < self._lanes and len(self._waiting) >= CROWD):
+        if not self._open:
             self._start()
         return await answer
 
@@ -64,19 +61,22 @@ class Gather(Generic[W, R]):
     async def _run(self, lane: object) -> None:
         try:
             while True:
-                for _ in range(self._rounds):
-                    await asyncio.sleep(0)  # what has come in the meantime goes along
                 await self._fill()
                 if not self._waiting or lane not in self._open:
                     break
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 late = asyncio.get_running_loop().call_later(LATE, self._leave, lane)
                 await self._answer(batch)
+                self._there = len(batch) + len(self._waiting)
                 late.cancel()
         finally:
             self._open.discard(lane)  # here and not when the task is done: who came in between would wait for nobody
 
     async def _fill(self) -> None:
+        for _ in range(self._rounds):
+            await asyncio.sleep(0)  # what has come in the meantime goes along
+            if not self._waiting or len(self._waiting) >= self._there:
+                break
         for _ in range(ENOUGH):
             if len(self._waiting) >= ENOUGH or not self._more():
                 return

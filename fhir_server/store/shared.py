@@ -22,11 +22,8 @@ from fhir_server.store.turn import Turns
 MOST_READ = 64
 MOST_WRITTEN = 32
 LARGE = 1 << 20  # bytes
-# Of writes two, so that one is under way while the database makes the other durable. Reads take so short that larger batches
-# are worth more.
-LANES = 2
-# Of the event loop, before reads that are noted go: each batch waits for the disk, so who is just coming goes along.
-ROUNDS = 6
+# Of the event loop, at most, before a batch goes that waits for the disk: who is about to come goes along. A write is worth more.
+ROUNDS_OF_READS, ROUNDS_OF_WRITES = 6, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +55,10 @@ class Shared:
         self._tenant = tenant
         self._shapes = shapes
         self.read: Gather[Target, Version | None] = Gather(self._read, most=MOST_READ)
-        self.noted: Gather[NotedRead, Version | None] = Gather(self._read_noted, most=MOST_READ, rounds=ROUNDS)
+        self.noted: Gather[NotedRead, Version | None] = Gather(self._read_noted, most=MOST_READ, rounds=ROUNDS_OF_READS)
         self.current: Gather[Target, Current | None] = Gather(self._current, most=MOST_READ)
         self.write: Gather[Asked, None] = Gather(
-            self._write, most=MOST_WRITTEN, lanes=LANES, more=lambda: self.turns.waiting
+            self._write, most=MOST_WRITTEN, rounds=ROUNDS_OF_WRITES, more=lambda: self.turns.waiting
         )
         self.recent = RecentRows()
         self.turns = Turns()  # to plan what is to be written by `write`

@@ -1,11 +1,12 @@
 """Batches of what is wanted at once: sizes, order, and who is told of which failure."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from fhir_server.store.gather import CROWD, ENOUGH, LATE, Gather
+from fhir_server.store.gather import ENOUGH, LATE, Gather
 
 Serve = Callable[[list[int]], Awaitable[Sequence[int | BaseException]]]
 
@@ -73,42 +74,50 @@ def test_who_is_about_to_come_and_does_not_holds_nobody_up():
     assert asyncio.run(asked(Gather(served, most=100, more=lambda: True), [1])) == [2]
 
 
-def test_what_comes_within_some_rounds_of_the_loop_goes_along():
+@pytest.mark.parametrize(("rounds", "batches"), [(9, [[0, 1, 2], [0, 1, 2]]), (1, [[0, 1, 2], [0], [1, 2]])])
+def test_who_was_there_when_the_last_was_answered_is_waited_for_some_rounds(rounds: int, batches: list[list[int]]):
     served = Served()
 
     async def story() -> None:
-        gather: Gather[int, int] = Gather(served, most=100, rounds=3)
-        first = asyncio.create_task(gather(1))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        await asyncio.gather(first, gather(2))
+        gather: Gather[int, int] = Gather(served, most=100, rounds=rounds)
+
+        async def twice(one: int) -> None:
+            await gather(one)
+            for _ in range(3 * one):
+                await asyncio.sleep(0)
+            await gather(one)
+
+        await asyncio.gather(*map(twice, range(3)))
 
     asyncio.run(story())
-    assert served.batches == [[1, 2]]
+    assert served.batches == batches
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 3])
-def test_there_are_never_more_batches_under_way_than_lanes(lanes: int):
-    served = Served()
-    asyncio.run(asked(Gather(served, most=2, lanes=lanes), range(40)))
-    assert served.most_running == lanes
-
-
-def test_a_second_lane_is_for_a_crowd():
+def test_who_is_alone_waits_for_nobody():
     served = Served()
 
-    async def story() -> None:
-        gather: Gather[int, int] = Gather(served, most=100, lanes=2)
-        first = asyncio.create_task(gather(0))
-        await asyncio.sleep(0.001)
-        await asyncio.gather(first, *(gather(n) for n in range(1, CROWD)))
-        first = asyncio.create_task(gather(0))
-        await asyncio.sleep(0.001)
-        await asyncio.gather(first, *(gather(n) for n in range(1, CROWD + 1)))
+    async def story() -> list[int]:
+        gather: Gather[int, int] = Gather(served, most=100, rounds=1000)
+        await asked(gather, range(5))
+        await gather(5)  # for whom the other four do not come again
+        waited = []
+        for n in (6, 7):
+            asking = asyncio.create_task(gather(n))
+            for rounds in itertools.count():
+                await asyncio.sleep(0)
+                if [n] in served.batches:
+                    waited.append(rounds)
+                    break
+            await asking
+        return waited
 
-    asyncio.run(story())
-    assert [len(batch) for batch in served.batches] == [1, CROWD - 1, 1, CROWD]
-    assert served.most_running == 2
+    assert max(asyncio.run(story())) < 5
+
+
+def test_there_is_one_batch_under_way():
+    served = Served()
+    asyncio.run(asked(Gather(served, most=2), range(40)))
+    assert served.most_running == 1
 
 
 def test_what_is_late_holds_up_nobody_who_comes_after_it():
