@@ -50,13 +50,13 @@ class Joining:
             self._transport.writelines((head, data))
 
     def _flush(self) -> None:
-        if self._head:
+        if self._head and not self._transport.is_closing():  # who asked may have gone meanwhile
             self._write_behind(b"")
 
 
 class WholeAnswers(HttpToolsProtocol):
     """uvicorn's protocol on such a transport."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows what asyncio declares
         """A client has connected."""
         super().connection_made(cast(asyncio.Transport, Joining(transport, self.loop)))

@@ -75,7 +75,7 @@ class Gather(Generic[W, R]):
     async def _fill(self) -> None:
         for _ in range(self._rounds):
             await asyncio.sleep(0)  # what has come in the meantime goes along
-            if not self._waiting or len(self._waiting) >= self._there:
+            if not self._waiting or len(self._waiting) >= min(self._there, self._most):
                 break
         for _ in range(ENOUGH):
             if len(self._waiting) >= ENOUGH or not self._more():

@@ -29,13 +29,15 @@ class Recorded(asyncio.Transport):
         self.closed = False
 
     def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
-        assert not self.closed
         self.calls.append(bytes(data))
 
     def writelines(self, list_of_data: Any) -> None:
         self.write(b"".join(list_of_data))
 
     def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
         self.closed = True
 
     def is_closing(self) -> bool:
@@ -103,6 +105,14 @@ def test_closing_writes_what_waits_first():
         assert transport.is_closing(), "all else is asked of the transport below"
 
     assert written(story) == [HEAD]
+
+
+def test_a_head_for_who_has_gone_is_dropped():
+    async def story(transport: Joining) -> None:
+        transport.write(HEAD)
+        transport.abort()
+
+    assert written(story) == []
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:

@@ -114,6 +114,26 @@ def test_who_is_alone_waits_for_nobody():
     assert max(asyncio.run(story())) < 5
 
 
+def test_who_fill_a_batch_wait_for_nobody():
+    rounds = 0
+    began: list[int] = []
+
+    async def serve(wanted: list[int]) -> list[int]:
+        began.append(rounds)
+        return wanted
+
+    async def story() -> None:
+        nonlocal rounds
+        asking = asyncio.create_task(asked(Gather(serve, most=4, rounds=1000), range(8)))
+        while not asking.done():
+            rounds += 1
+            await asyncio.sleep(0)
+
+    asyncio.run(story())
+    assert len(began) == 2
+    assert began[1] - began[0] < 5
+
+
 def test_there_is_one_batch_under_way():
     served = Served()
     asyncio.run(asked(Gather(served, most=2), range(40)))
