@@ -5,11 +5,16 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.repository.sources import PRODUCT, ROOT, dotted, modules, tree
+from tests.repository.sources import PRODUCT, ROOT, dotted, files, modules, tree
 
 MODULE_CAP = 600
 FUNCTION_CAP = 60
 MEDIAN_CAP = 8
+FILE_CAP = 1 << 20  # bytes
+# What is larger, and why it may be.
+LARGE_FILES = {
+    "profiles/packages/hl7.fhir.r4.core.pack": "the definitions of R4, packed, without which nothing is validated"
+}
 
 # What is longer, and why it may be: a module's dotted name, or module:function.
 EXCEPTIONS: dict[str, str] = {}
@@ -51,6 +56,12 @@ def test_no_function_is_longer_than_the_cap():
 def test_the_median_function_of_the_server_is_short():
     counts = [count for path in modules(*PRODUCT) for _, count in functions(path)]
     assert not counts or statistics.median(counts) <= MEDIAN_CAP
+
+
+def test_no_file_is_larger_than_the_cap():
+    """A package or a dump that was fetched into the checkout would stay in its history for ever."""
+    large = {path.as_posix() for path in files() if (ROOT / path).exists() and (ROOT / path).stat().st_size > FILE_CAP}
+    assert large == set(LARGE_FILES)
 
 
 def test_each_exception_is_still_needed_and_says_why():
