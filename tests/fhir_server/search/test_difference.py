@@ -59,11 +59,16 @@ def test_whatever_is_changed_is_told(
 
 
 def _is_there(node: Any, at: tuple[Any, ...]) -> bool:
+    """Whether the place is still there: a change before may have put a list where an object was."""
     for name in at[:-1]:
-        if not (isinstance(node, dict) and name in node) and not (isinstance(node, list) and len(node) > name):
+        if not (name in node if isinstance(node, dict) else _has(node, name)):
             return False
         node = node[name]
-    return isinstance(node, dict) or (isinstance(node, list) and len(node) > at[-1])
+    return isinstance(node, dict) or _has(node, at[-1])
+
+
+def _has(node: Any, index: Any) -> bool:
+    return isinstance(node, list) and isinstance(index, int) and len(node) > index
 
 
 def test_each_property_of_the_hospital_s_resources_can_go_come_and_become_another_s():
