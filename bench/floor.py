@@ -27,6 +27,8 @@ from bench.load import Client, Meter, Scenario, Tape, Taped, Trial
 from bench.server import Meter as ProcessMeter
 from bench.server import Server, free_port
 from fhir_server.listen import listen
+from fhir_server.processors import one_each
+from fhir_server.store.beside import bring_beside
 
 SCHEMA = """
 CREATE SCHEMA IF NOT EXISTS bench;
@@ -49,8 +51,9 @@ class Floor:
 
     def __init__(self, url: str) -> None:
         self._pool: Pool = AsyncConnectionPool(
-            url, kwargs={"autocommit": True}, min_size=2, max_size=POOL, open=False, max_waiting=0, timeout=30
-        )
+            url, kwargs={"autocommit": True}, min_size=2, max_size=POOL, open=False, max_waiting=0, timeout=30,
+            configure=_beside,
+        )  # fmt: skip
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -89,6 +92,10 @@ class Floor:
                 await self._pool.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+async def _beside(conn: AsyncConnection[Any]) -> None:
+    bring_beside(conn.fileno(), conn.info.backend_pid)
 
 
 async def _body(receive: Any) -> bytes:
@@ -197,7 +204,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     bound = socket.create_server(("127.0.0.1", given.port))
-    listen("bench.floor:application", bound, given.workers, lambda: None, lambda: None)
+    listen("bench.floor:application", bound, given.workers, lambda: None, lambda: None, one_each(given.workers))
 
 
 if __name__ == "__main__":

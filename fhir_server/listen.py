@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 import uvicorn
@@ -49,8 +50,12 @@ def imported(application: str) -> Any:
     return import_from_string(application)
 
 
-def listen(application: str, bound: socket.socket, workers: int, announce: Announce, look: Look) -> bool:
+def listen(
+    application: str, bound: socket.socket, workers: int, announce: Announce, look: Look, processors: Sequence[int] = ()
+) -> bool:
     """Serve `application` (the import string of a factory) until a signal; whether it ever answered.
+
+    `processors`: those that several workers share out among them, each keeping to one; none: each runs wherever there is room.
 
     Running requests are finished first. Raises KeyboardInterrupt after Ctrl-C, and OSError where the port was taken
     by somebody else since it was bound.
@@ -60,7 +65,7 @@ def listen(application: str, bound: socket.socket, workers: int, announce: Annou
         server = AnnouncedServer(config, announce, look)
         server.run(sockets=[bound])
         return server.started
-    supervisor = AnnouncedWorkers(config, [bound], announce, look)
+    supervisor = AnnouncedWorkers(config, [bound], announce, look, processors)
     supervisor.run()
     if supervisor.ended_by is signal.SIGINT:
         raise KeyboardInterrupt

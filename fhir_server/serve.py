@@ -141,7 +141,14 @@ def _serve(settings: Settings, application: str) -> int:
         told = accounts(settings, steps.report, is_furnished=is_furnished)
         steps.finish()
         lost = functools.partial(_end_if_lost, embedded)
-        answered = listen(application, bound, settings.processes, lambda: _announce(settings, steps, told), lost)
+        answered = listen(
+            application,
+            bound,
+            settings.processes,
+            lambda: _announce(settings, steps, told),
+            lost,
+            settings.own_processors,
+        )
     return 0 if answered else 1
 
 

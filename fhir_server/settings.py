@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from fhir_server.processors import processors
+from fhir_server.processors import one_each, processors
 
 MIB = 1024 * 1024
 MOST_PROCESSES = 6
@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="Folder of the embedded database, locks and reports.")
     database_url: str = Field("", description="URL of a PostgreSQL >= 15; empty: the embedded one in DATA_DIR.")
     workers: int = Field(0, ge=0, le=64, description="Server processes; 0: one for each processor, at most 6.")
+    pin: bool = Field(
+        True, description="Whether each server process keeps to a processor of its own, where there are as many."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     security: Literal["smart", "open"] = Field(
         "smart", description="How callers are known: by SMART access tokens, or not at all (`open`)."
@@ -111,6 +114,11 @@ class Settings(BaseSettings):
     def processes(self) -> int:
         """How many processes serve HTTP."""
         return self.workers or min(MOST_PROCESSES, processors())
+
+    @cached_property
+    def own_processors(self) -> tuple[int, ...]:
+        """The processors that the processes share out among them, each keeping to one; none: they run wherever there is room."""
+        return one_each(self.processes) if self.pin else ()
 
     @cached_property
     def connections(self) -> int:

@@ -1,6 +1,6 @@
-"""Several processes that serve HTTP: forked from one that looks after them, and each with its share of the connections.
+"""Several processes that serve HTTP: forked from one that looks after them, each with its share of connections and processors.
 
-https://uvicorn.dev/deployment/ and docs/adr/0010-processes-by-processor.md, 0011-new-connections.md
+https://uvicorn.dev/deployment/ and docs/adr/0010-processes-by-processor.md, 0011-new-connections.md, 0014-a-processor-of-its-own.md
 """
 
 import asyncio
@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import uvicorn
@@ -17,6 +17,7 @@ from uvicorn.supervisors import Multiprocess, multiprocess
 from uvicorn.supervisors.multiprocess import SIGNALS
 
 from fhir_server.door import Door, Places
+from fhir_server.processors import Shares, keep_to
 
 Announce = Callable[[], None]
 Look = Callable[[], None]
@@ -40,15 +41,17 @@ class Present(set[Any]):
 
 
 class SharingServer(uvicorn.Server):
-    """A server that shares a socket with others, each with its place among them."""
+    """A server that shares a socket with others, each with its place among them, and a processor to keep to or None."""
 
-    def __init__(self, config: uvicorn.Config, places: Places, place: int) -> None:
+    def __init__(self, config: uvicorn.Config, places: Places, place: int, processor: int | None) -> None:
         super().__init__(config)
         self._places = places
         self._place = place
+        self._processor = processor
         self._doors: list[Door] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        keep_to(self._processor)  # before the application connects to its database
         await super().startup(sockets=[])  # which would take connections as fast as it can
         present = self.server_state.connections = Present(self._tell)
         for listening in sockets or ():
@@ -72,33 +75,42 @@ class SharingServer(uvicorn.Server):
 
 
 class Worker(multiprocess.Process):
-    """A process that serves, with its place among the others."""
+    """A process that serves, with its place among the others and its processor."""
 
     places: Places
+    shares: Shares
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         self._place = self.places.take()
+        self._processor = self.shares.take()
         super().__init__(config, sockets)
 
     @property
     def server(self) -> uvicorn.Server:
         if self._server is None:
-            self._server = SharingServer(self.config, self.places, self._place)
+            self._server = SharingServer(self.config, self.places, self._place, self._processor)
         return self._server
 
     def join(self) -> None:
         super().join()
         self.places.give_back(self._place)
+        self.shares.give_back(self._processor)
 
 
 multiprocess.Process = Worker  # type: ignore[misc]  # the supervisor makes its processes by this name
 
 
 class AnnouncedWorkers(Multiprocess):
-    """Worker processes that are started again when they fail; says when all answer, and keeps which signal ended them."""
+    """Worker processes that are started again when they fail; says when all answer, and keeps which signal ended them.
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], announce: Announce, look: Look) -> None:
+    `processors`: those that they share out among them, each keeping to one; none: each runs wherever there is room.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], announce: Announce, look: Look, processors: Sequence[int] = ()
+    ) -> None:  # fmt: skip
         super().__init__(config, sockets)
+        Worker.shares = Shares(processors)
         Worker.places = Places(2 * config.workers)  # twice: a restart begins a new process before it ends the old one
         self._announce = announce
         self._look = look

@@ -14,6 +14,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from fhir_server.outcome import Refusal, refuse
+from fhir_server.store.beside import bring_beside
 from fhir_server.store.connection import Connection
 from fhir_server.store.migrate import SCHEMA, SERVER_ROLE, UnfitSchema
 from fhir_server.store.race import again
@@ -76,6 +77,7 @@ class Pool:
         await self._pool.close(timeout=5)
 
     async def _configure(self, conn: Connection) -> None:
+        bring_beside(conn.fileno(), conn.info.backend_pid)
         milliseconds = int(self._statement_timeout * 1000)
         await conn.execute("SELECT set_config('statement_timeout', $1, false)", (f"{milliseconds}ms",))
         await conn.execute("SELECT set_config('idle_in_transaction_session_timeout', '120s', false)")

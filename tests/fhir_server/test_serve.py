@@ -21,6 +21,7 @@ import httpx
 import psycopg
 import pytest
 
+from fhir_server.processors import one_each
 from fhir_server.serve import PortUnavailable, Steps, bind
 from fhir_server.store.embedded import is_postmaster, postmaster, running_url
 
@@ -245,6 +246,36 @@ def test_a_worker_that_dies_is_replaced(start: Start) -> None:
             return len(seen - {str(worker)}) == 2
 
         wait_until(both_answer, "there is one worker only")
+        assert server.end(signal.SIGTERM)[0] == 0
+
+
+def test_each_worker_keeps_to_a_processor_of_its_own_and_so_does_who_comes_after_it(start: Start) -> None:
+    found = one_each(2)
+    if not found:
+        pytest.skip("needs two processors and no more, without a quota")
+    with start(WORKERS="2") as server:
+        server.wait_until_it_answers()
+
+        def spread(without: set[int]) -> bool:
+            with contextlib.suppress(httpx.HTTPError):
+                seen.add(int(server.get()[0]))
+            return sorted(tuple(os.sched_getaffinity(pid)) for pid in seen - without) == [(one,) for one in found]
+
+        seen: set[int] = set()
+        wait_until(lambda: spread(set()), "not a processor each")
+        killed = min(seen)
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: spread({killed}), "the one that came later has another")
+        before = set(seen)
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: spread(before), "those that came instead have others")
+        assert server.end(signal.SIGTERM)[0] == 0
+
+
+def test_workers_run_anywhere_where_that_is_asked_for(start: Start) -> None:
+    with start(WORKERS="2", PIN="0") as server:
+        server.wait_until_it_answers()
+        assert os.sched_getaffinity(int(server.get()[0])) == os.sched_getaffinity(0)
         assert server.end(signal.SIGTERM)[0] == 0
 
 
