@@ -11,8 +11,6 @@ import mmap
 import socket
 from collections.abc import Callable, Iterator
 
-SLACK = 1
-"""Connections that a process may have more than another and still take the next: they come faster than processes take turns."""
 LOOK = 0.001  # seconds after which a process that has more looks again whether somebody else was served
 PATIENCE = 5  # looks after which it takes one all the same: the others may be at work, or gone
 REST = 1.0  # seconds without new connections where none can be taken, for want of descriptors perhaps
@@ -118,7 +116,7 @@ class Door:
 
     def _on_knock(self) -> None:
         least = self._places.least(self._place)
-        if least is not None and self._count() > least + SLACK and self._waited < PATIENCE:
+        if least is not None and self._count() > least and self._waited < PATIENCE:
             self._waited += 1
             self._pause(LOOK)
             return

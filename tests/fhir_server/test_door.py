@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from fhir_server import door as module
-from fhir_server.door import SLACK, Door, Places
+from fhir_server.door import Door, Places
 
 
 class Guest(asyncio.Protocol):
@@ -98,7 +98,7 @@ def test_connections_that_come_together_are_shared():
             visitors = await house.visited(60)
             counts = house.counts()
             assert sum(counts) == 60
-            assert max(counts) - min(counts) <= SLACK + 1
+            assert max(counts) - min(counts) <= 1
             for one in visitors:
                 one.close()
 
