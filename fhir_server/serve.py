@@ -125,6 +125,7 @@ def _serve(settings: Settings, application: str) -> int:
     with _database(settings) as embedded, contextlib.closing(bind(settings.host, settings.port)) as bound:
         # Workers and the application's factory read the environment, so what is decided here has to stand there.
         os.environ["MEDICONNECT_PORT"] = str(bound.getsockname()[1])
+        os.environ["MEDICONNECT_WORKERS"] = str(settings.processes)  # who keeps to one processor sees no other
         if embedded:
             steps.report("database: starting PostgreSQL")
             embedded.lock.take(_origin(Settings()))

@@ -23,6 +23,7 @@ import pytest
 
 from fhir_server.processors import one_each
 from fhir_server.serve import PortUnavailable, Steps, bind
+from fhir_server.settings import Settings
 from fhir_server.store.embedded import is_postmaster, postmaster, running_url
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +42,8 @@ async def app(scope, receive, send):
     if scope["path"] == "/slow":
         await asyncio.sleep(1.5)
     body = f"{os.getpid()} {os.environ['MEDICONNECT_PORT']} {os.environ['MEDICONNECT_DATABASE_URL']}".encode()
+    if scope["path"] == "/workers":
+        body = os.environ["MEDICONNECT_WORKERS"].encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(len(body)).encode())]})
     await send({"type": "http.response.body", "body": body})
 
@@ -76,7 +79,7 @@ class Server:
         raise AssertionError(f"the server ended: {self.said} {self.end()}")
 
     def get(self, path: str = "/") -> list[str]:
-        """Process, port and database URL of the one that answers."""
+        """Process, port and database URL of the one that answers; of /workers, how many it knows of."""
         return httpx.get(self.base + path, timeout=10, trust_env=False).text.split()
 
     def end(self, number: signal.Signals | None = None) -> tuple[int, str]:
@@ -269,6 +272,13 @@ def test_each_worker_keeps_to_a_processor_of_its_own_and_so_does_who_comes_after
         before = set(seen)
         server.process.send_signal(signal.SIGHUP)
         wait_until(lambda: spread(before), "those that came instead have others")
+        assert server.end(signal.SIGTERM)[0] == 0
+
+
+def test_who_keeps_to_one_processor_still_knows_how_many_processes_there_are(start: Start) -> None:
+    with start(WORKERS="0") as server:
+        server.wait_until_it_answers()
+        assert server.get("/workers") == [str(Settings(workers=0).processes)]
         assert server.end(signal.SIGTERM)[0] == 0
 
 
