@@ -7,9 +7,11 @@ https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files and https
 import os
 from collections import Counter
 from collections.abc import Sequence
+from contextvars import ContextVar
 from pathlib import Path
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_KEPT: ContextVar[int | None] = ContextVar("kept", default=None)
 
 
 def processors(quota: Path = QUOTA) -> int:
@@ -38,6 +40,12 @@ def keep_to(processor: int | None) -> None:
     """From now on this thread, and those it starts, run on this processor alone; None changes nothing."""
     if processor is not None:
         os.sched_setaffinity(0, (processor,))
+        _KEPT.set(processor)
+
+
+def kept_to() -> int | None:
+    """The processor that `keep_to` was told where this was begun from, None without: who has one only has not chosen it."""
+    return _KEPT.get()
 
 
 class Shares:

@@ -9,6 +9,8 @@ import socket
 import struct
 from pathlib import Path
 
+from fhir_server.processors import kept_to
+
 log = logging.getLogger("mediconnect")
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred
@@ -18,13 +20,13 @@ def bring_beside(descriptor: int, backend: int) -> bool:
     """Has the process of PostgreSQL that serves a connection run where this process does; whether it does now.
 
     `descriptor` is the connection's socket, `backend` the number that PostgreSQL tells of its process. Nothing changes where this
-    process may run on several processors, where the database is not on this machine, or where its numbers are not this one's.
+    process keeps to no processor, where the database is not on this machine, or where its numbers are not this one's.
     """
-    place = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
-    if len(place) != 1 or not _is_ours(descriptor, backend):
+    processor = kept_to()
+    if processor is None or not _is_ours(descriptor, backend):
         return False
     try:
-        os.sched_setaffinity(backend, place)
+        os.sched_setaffinity(backend, (processor,))
     except OSError as error:  # it is somebody else's, or has ended: it works as well, if slower, where it is
         log.info("the database's process %d stays where it is: %s", backend, error.strerror)
         return False

@@ -57,6 +57,22 @@ def test_who_may_run_anywhere_leaves_the_database_alone(database_url: str):
     bound(None, database_url, story)
 
 
+def test_who_was_given_one_processor_only_leaves_the_database_alone(database_url: str):
+    """As by taskset: nobody has said that the database has to make do with it too."""
+
+    everywhere = set(allowed())
+
+    async def story(conn: Connection) -> None:
+        assert len(allowed()) == 1
+        assert backend_of(conn) == everywhere
+
+    def on_processor() -> None:
+        os.sched_setaffinity(0, allowed()[:1])
+        bound(None, database_url, story)
+
+    asyncio.run(asyncio.to_thread(on_processor))
+
+
 def test_a_number_of_another_process_is_not_touched(database_url: str):
     async def story(conn: Connection) -> None:
         assert not bring_beside(conn.fileno(), os.getpid())
