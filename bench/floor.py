@@ -27,7 +27,7 @@ from bench.load import Client, Meter, Scenario, Tape, Taped, Trial
 from bench.server import Meter as ProcessMeter
 from bench.server import Server, free_port
 from fhir_server.listen import listen
-from fhir_server.processors import one_each
+from fhir_server.settings import Settings
 from fhir_server.store.beside import bring_beside
 
 SCHEMA = """
@@ -204,7 +204,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     bound = socket.create_server(("127.0.0.1", given.port))
-    listen("bench.floor:application", bound, given.workers, lambda: None, lambda: None, one_each(given.workers))
+    processors = Settings(workers=given.workers).own_processors
+    listen("bench.floor:application", bound, given.workers, lambda: None, lambda: None, processors)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ And which of them each of several processes keeps to: docs/adr/0014-a-processor-
 https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files and https://man7.org/linux/man-pages/man2/sched_setaffinity.2.html
 """
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from contextvars import ContextVar
 from pathlib import Path
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
+log = logging.getLogger("mediconnect")
+
 _KEPT: ContextVar[int | None] = ContextVar("kept", default=None)
 
 
@@ -37,10 +40,18 @@ def one_each(processes: int, quota: Path = QUOTA) -> tuple[int, ...]:
 
 
 def keep_to(processor: int | None) -> None:
-    """From now on this thread, and those it starts, run on this processor alone; None changes nothing."""
-    if processor is not None:
+    """From now on this thread, and those it starts, run on this processor alone.
+
+    None changes nothing, and neither does one that was taken away meanwhile: what a container may use can change while it runs.
+    """
+    if processor is None:
+        return
+    try:
         os.sched_setaffinity(0, (processor,))
-        _KEPT.set(processor)
+    except OSError as error:
+        log.warning("processor %d cannot be kept to: %s; running wherever there is room", processor, error.strerror)
+        return
+    _KEPT.set(processor)
 
 
 def kept_to() -> int | None:

@@ -1,11 +1,13 @@
 """How many processors there are for a server, in a container and outside."""
 
+import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from fhir_server.processors import Shares, one_each, processors
+from fhir_server.processors import Shares, allowed, keep_to, kept_to, one_each, processors
 from fhir_server.settings import MOST_PROCESSES, Settings
 
 ALL = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -97,3 +99,24 @@ def test_where_there_is_nothing_to_share_out_each_runs_anywhere():
     shares = Shares(())
     assert shares.take() is None
     shares.give_back(None)
+
+
+@pytest.mark.skipif(not allowed(), reason="the system does not tell where a thread may run")
+def test_who_keeps_to_a_processor_runs_there_alone_and_nobody_else():
+    def on_thread() -> tuple[tuple[int, ...], int | None]:
+        keep_to(allowed()[-1])
+        return allowed(), kept_to()
+
+    before = allowed()
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(on_thread).result() == ((before[-1],), before[-1])
+    assert (allowed(), kept_to()) == (before, None)
+
+
+@pytest.mark.skipif(not allowed(), reason="the system does not tell where a thread may run")
+def test_a_processor_that_was_taken_away_is_told_and_everywhere_else_is_good(caplog: pytest.LogCaptureFixture):
+    before, gone = allowed(), allowed()[-1] + 1000
+    with caplog.at_level(logging.WARNING, "mediconnect"):
+        keep_to(gone)
+    assert (allowed(), kept_to()) == (before, None)
+    assert f"processor {gone} cannot be kept to" in caplog.text
