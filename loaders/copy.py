@@ -116,28 +116,28 @@ def _resources(tenant: int, writes: Sequence[Write]) -> Iterator[tuple[LiteralSt
 
 def _index(tenant: int, writes: Sequence[Write]) -> Iterator[tuple[LiteralString, list[str]]]:
     yield (
-        "COPY index_token (key, pk, tenant) FROM STDIN",
-        [f"{key}\t{w.pk}\t{tenant}\n" for w in writes for key in w.added.tokens],
+        "COPY index_token (key, pk) FROM STDIN",
+        [f"{key}\t{w.pk}\n" for w in writes for key in w.added.tokens],
     )
     yield (
-        "COPY index_reference (key, target, pk, tenant) FROM STDIN",
-        [f"{key}\t{target}\t{w.pk}\t{tenant}\n" for w in writes for key, target in w.added.references],
+        "COPY index_reference (key, target, pk) FROM STDIN",
+        [f"{key}\t{target}\t{w.pk}\n" for w in writes for key, target in w.added.references],
     )
     yield (
-        "COPY index_string (key, value, full_value, exact, pk, tenant) FROM STDIN",
-        [f"{_columns(row)}\t{w.pk}\t{tenant}\n" for w in writes for row in w.added.strings],
+        "COPY index_string (key, value, full_value, exact, pk) FROM STDIN",
+        [f"{_columns(row)}\t{w.pk}\n" for w in writes for row in w.added.strings],
     )
     yield (
-        "COPY index_date (key, low, high, pk, tenant) FROM STDIN",
-        [f"{key}\t{low}\t{high}\t{w.pk}\t{tenant}\n" for w in writes for key, low, high in w.added.dates],
+        "COPY index_date (key, low, high, pk) FROM STDIN",
+        [f"{key}\t{low}\t{high}\t{w.pk}\n" for w in writes for key, low, high in w.added.dates],
     )
     yield (
-        "COPY index_number (key, low, high, pk, tenant) FROM STDIN",
-        [f"{key}\t{low}\t{high}\t{w.pk}\t{tenant}\n" for w in writes for key, low, high in w.added.numbers],
+        "COPY index_number (key, low, high, pk) FROM STDIN",
+        [f"{key}\t{low}\t{high}\t{w.pk}\n" for w in writes for key, low, high in w.added.numbers],
     )
     yield (
-        "COPY index_quantity (key, low, high, code, label, canonical_key, canonical_low, canonical_high, pk, tenant) FROM STDIN",
-        [f"{_columns(row)}\t{w.pk}\t{tenant}\n" for w in writes for row in w.added.quantities],
+        "COPY index_quantity (key, low, high, code, label, canonical_key, canonical_low, canonical_high, pk) FROM STDIN",
+        [f"{_columns(row)}\t{w.pk}\n" for w in writes for row in w.added.quantities],
     )
     yield (
         "COPY index_text (narrative, content, pk, tenant) FROM STDIN",

@@ -21,13 +21,13 @@ TABLES = {
     "resource": f"SELECT {NAME}, x.reference, x.tenant, x.version, x.shape, x.deleted, x.pk >> 48 = x.type FROM resource x {OF}",
     "version": f"SELECT {NAME}, x.version, x.tenant, x.type, x.id, x.method::text, x.content FROM version x {OF}",
     "shape": "SELECT id, tenant, type, paths FROM shape",
-    "index_token": f"SELECT {NAME}, x.key, x.tenant FROM index_token x {OF}",
-    "index_reference": f"SELECT {NAME}, x.key, x.target, x.tenant FROM index_reference x {OF}",
-    "index_string": f"SELECT {NAME}, x.key, x.tenant, x.value, x.full_value, x.exact FROM index_string x {OF}",
-    "index_date": f"SELECT {NAME}, x.key, x.low::text, x.high::text, x.tenant FROM index_date x {OF}",
-    "index_number": f"SELECT {NAME}, x.key, x.low::text, x.high::text, x.tenant FROM index_number x {OF}",
+    "index_token": f"SELECT {NAME}, x.key FROM index_token x {OF}",
+    "index_reference": f"SELECT {NAME}, x.key, x.target FROM index_reference x {OF}",
+    "index_string": f"SELECT {NAME}, x.key, x.value, x.full_value, x.exact FROM index_string x {OF}",
+    "index_date": f"SELECT {NAME}, x.key, x.low::text, x.high::text FROM index_date x {OF}",
+    "index_number": f"SELECT {NAME}, x.key, x.low::text, x.high::text FROM index_number x {OF}",
     "index_quantity": f"SELECT {NAME}, x.key, x.low::text, x.high::text, x.code, x.label, x.canonical_key,"
-    f" x.canonical_low::text, x.canonical_high::text, x.tenant FROM index_quantity x {OF}",
+    f" x.canonical_low::text, x.canonical_high::text FROM index_quantity x {OF}",
     "index_text": f"SELECT {NAME}, x.narrative::text, x.content::text, x.tenant FROM index_text x {OF}",
 }
 RESOURCE_TABLES = """

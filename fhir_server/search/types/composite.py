@@ -7,17 +7,18 @@ within one element is one look into the index. The others must be compared by eq
 numbers, as of MolecularSequence, share a row of index_number: the one in `low`, the other in `high`.
 
 Where a root is the resource itself, a composite is the conjunction of its components. It has such rows only for a code
-beside an ordered value: many resources may have the one, and many the other, where hardly any has both.
+beside an ordered value: many resources may have the one, and many the other, where hardly any has both. They are kept by
+the code alone: whether the resource has it in the system that is asked for, index_token tells.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Literal, LiteralString
 
 from fhir_server.outcome import refuse
-from fhir_server.search.fragment import Fragment, sql
+from fhir_server.search.fragment import Fragment, compose, join, sql
 from fhir_server.search.key import key, reference_key
 from fhir_server.search.parameter import Component, Parameter
 from fhir_server.search.path import Node, Path, read_by
@@ -56,11 +57,15 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """Which components (by number) are folded into the path, and which carry the rows: one, or a pair of numbers."""
+    """Which components (by number) are folded into the path, and which carry the rows: one, or a pair of numbers.
+
+    `whole`: the root is the resource itself.
+    """
 
     components: tuple[Component, ...]
     folded: tuple[int, ...]
     carriers: tuple[int, ...]
+    whole: bool = False
 
 
 def parse(parameter: Parameter, modifier: str | None, text: str, context: Context) -> Value:
@@ -126,7 +131,9 @@ def _at_resource(parameter: Parameter) -> _Shape | None:
         return None
     if any(shape.components[at].parameter.type != "token" for at in shape.folded):
         return None
-    return replace(shape, components=tuple(replace(one, parameter=one.absolute) for one in shape.components))
+    return replace(
+        shape, components=tuple(replace(one, parameter=one.absolute) for one in shape.components), whole=True
+    )
 
 
 # --- extraction -------------------------------------------------------------------------------------------------------
@@ -134,14 +141,13 @@ def _at_resource(parameter: Parameter) -> _Shape | None:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a composite has rows: the elements at its root, or the resource itself (`whole`).
+    """Where a composite has rows: the elements at its root, or the resource itself.
 
     `properties`: the JSON properties without all of which a resource has none there; `reads`: all that its rows depend on, None
     where that is not known.
     """
 
     root: Path
-    whole: bool
     properties: frozenset[str]
     reads: frozenset[str] | None
     shape: _Shape
@@ -152,25 +158,26 @@ def places(parameters: Iterable[Parameter]) -> tuple[Place, ...]:
     found: dict[tuple[object, ...], Place] = {}
     for parameter in parameters:
         for root in parameter.roots:
-            whole = root.text == parameter.resource_type
-            shape = _at_resource(parameter) if whole else _shape(parameter)
+            shape = _shape_at(root, parameter)
             if shape is not None:
                 sought = ((one.parameter.type, one.parameter.paths) for one in shape.components)
-                place = Place(
-                    root, whole, _properties(root, shape, whole=whole), _reads(root, shape, whole=whole), shape
-                )
+                place = Place(root, _properties(root, shape), _reads(root, shape), shape)
                 found.setdefault((root, *sought), place)
     return tuple(found.values())
 
 
-def _properties(root: Path, shape: _Shape, *, whole: bool) -> frozenset[str]:
-    paths = shape.components[shape.carriers[0]].parameter.paths if whole else (root,)
+def _shape_at(root: Path, parameter: Parameter) -> _Shape | None:
+    return _at_resource(parameter) if root.text == parameter.resource_type else _shape(parameter)
+
+
+def _properties(root: Path, shape: _Shape) -> frozenset[str]:
+    paths = shape.components[shape.carriers[0]].parameter.paths if shape.whole else (root,)
     return frozenset(name for path in paths for name in path.properties or ())
 
 
-def _reads(root: Path, shape: _Shape, *, whole: bool) -> frozenset[str] | None:
-    paths = [path for one in shape.components for path in one.parameter.paths if whole or path.from_resource]
-    return read_by(paths if whole else [root, *paths])
+def _reads(root: Path, shape: _Shape) -> frozenset[str] | None:
+    paths = [path for one in shape.components for path in one.parameter.paths if shape.whole or path.from_resource]
+    return read_by(paths if shape.whole else [root, *paths])
 
 
 Extract = Callable[[dict[str, Any], Rows], None]
@@ -181,7 +188,7 @@ _MOST_FOLDED = 1024
 def extractor(place: Place, tenant: int) -> Extract:
     """Adds the rows of each element at a place."""
     extract_element = (_extract_pair if len(place.shape.carriers) == _PAIR else _extract_single)(place, tenant)
-    if place.whole:
+    if place.shape.whole:
         return lambda resource, rows: extract_element(resource, resource, rows)
 
     def extract(resource: dict[str, Any], rows: Rows) -> None:
@@ -197,7 +204,7 @@ _ExtractElement = Callable[[Any, dict[str, Any], Rows], None]
 def _extract_single(place: Place, tenant: int) -> _ExtractElement:
     shape, root = place.shape, place.root
     carrier = shape.components[shape.carriers[0]].parameter
-    sets = [_ids(shape.components[at].parameter, tenant) for at in shape.folded]
+    sets = [_ids(shape.components[at].parameter, tenant, pairs=not shape.whole) for at in shape.folded]
     # By the number of the path and the keys that are written into it: the same codes come again and again.
     known: dict[tuple[int, ...], Extractor] = {}
 
@@ -230,7 +237,7 @@ def _carrying(kind: str, path: Path, tenant: int) -> Extractor:
 
 def _extract_pair(place: Place, tenant: int) -> _ExtractElement:
     shape = place.shape
-    sets = [_ids(shape.components[at].parameter, tenant) for at in shape.folded]
+    sets = [_ids(shape.components[at].parameter, tenant, pairs=not shape.whole) for at in shape.folded]
 
     def extract(element: Any, resource: dict[str, Any], rows: Rows) -> None:
         carriers = [
@@ -260,10 +267,10 @@ def _folded(root: Path, path: Path, ids: tuple[int, ...]) -> Path:
 _IdsOf = Callable[[Any, dict[str, Any]], set[int]]
 
 
-def _ids(parameter: Parameter, tenant: int) -> _IdsOf:
+def _ids(parameter: Parameter, tenant: int, *, pairs: bool) -> _IdsOf:
     """What gives the keys of an element, in a resource, for a component that is compared by equality."""
     if parameter.type == "token":
-        finds = [(path, token.codes(path, tenant)) for path in parameter.paths]
+        finds = [(path, token.codes(path, tenant, pairs=pairs)) for path in parameter.paths]
     else:
         finds = [(path, reference.targets_on(tenant)) for path in parameter.paths]
 
@@ -319,28 +326,32 @@ def over(parameter: Parameter, value: Value, tenant: int) -> Over | None:
     rows: list[Fragment] = []
     test = None
     for root in parameter.roots:
-        shape = _at_resource(parameter) if root.text == parameter.resource_type else _shape(parameter)
+        shape = _shape_at(root, parameter)
         carrier = _carrier(shape, root, value, tenant) if shape is not None and len(shape.carriers) == 1 else None
         if carrier is None or carrier[0].type not in _ORDERED:
             return None
         found = _OVER[carrier[0].type](*carrier, tenant)
-        if found is None:
+        if found is None or shape is None:
             return None
         rows += found.rows
-        test = found.test
+        test = compose(found.test, *(part for one in _in_systems(shape, value, tenant) for part in (" AND ", one)))
     return None if test is None else Over(tuple(rows), test)
 
 
 def _selections(parameter: Parameter, value: Value, tenant: int, form: _Form) -> list[Fragment]:
     found: list[Fragment] = []
     for root in parameter.roots:
-        whole = root.text == parameter.resource_type
-        shape = _at_resource(parameter) if whole else _shape(parameter)
+        shape = _shape_at(root, parameter)
         if shape is not None:
-            found += _below(shape, root, value, tenant, form)
-        elif whole:
+            systems = _in_systems(shape, value, tenant)
+            found += [_narrowed(one, systems) for one in _below(shape, root, value, tenant, form)]
+        elif root.text == parameter.resource_type:
             found.append(_together(parameter, value, tenant))
     return found
+
+
+def _narrowed(rows: Fragment, tests: Sequence[Fragment]) -> Fragment:
+    return compose("SELECT d.pk FROM (", rows, ") d WHERE ", join(" AND ", tests)) if tests else rows
 
 
 def _together(parameter: Parameter, value: Value, tenant: int) -> Fragment:
@@ -355,7 +366,7 @@ def _together(parameter: Parameter, value: Value, tenant: int) -> Fragment:
 
 
 def _below(shape: _Shape, root: Path, value: Value, tenant: int, form: _Form) -> list[Fragment]:
-    sets = [_wanted(shape.components[at].parameter, value.parts[at], tenant) for at in shape.folded]
+    sets = _folded_keys(shape, value, tenant)
     combinations = list(itertools.product(*sets))
     carriers = [shape.components[at].parameter for at in shape.carriers]
     sought = [value.parts[at] for at in shape.carriers]
@@ -376,18 +387,33 @@ def _below(shape: _Shape, root: Path, value: Value, tenant: int, form: _Form) ->
 def _carrier(shape: _Shape, root: Path, value: Value, tenant: int) -> tuple[Parameter, Any]:
     """The only carrier, with the paths that have the other components written into them, and what is sought in it."""
     (at,) = shape.carriers
-    combinations = itertools.product(
-        *(_wanted(shape.components[n].parameter, value.parts[n], tenant) for n in shape.folded)
-    )
+    combinations = itertools.product(*_folded_keys(shape, value, tenant))
     carrier = shape.components[at].parameter
     paths = tuple(_folded(root, path, ids) for ids in combinations for path in carrier.paths)
     return replace(carrier, paths=paths), value.parts[at]
 
 
-def _wanted(parameter: Parameter, part: Any, tenant: int) -> list[int]:
-    if isinstance(part, token.Value):
-        return sorted(token.wanted(parameter, None, part, tenant))
-    return [reference_key(tenant, target) for target in part.targets]
+def _folded_keys(shape: _Shape, value: Value, tenant: int) -> list[list[int]]:
+    """Of each component that is written into the path, the keys it may have there."""
+    return [_wanted(shape, at, value.parts[at], tenant)[0] for at in shape.folded]
+
+
+def _in_systems(shape: _Shape, value: Value, tenant: int) -> list[Fragment]:
+    """Tests of `d.pk` for what the rows do not tell: that the resource has a code in the system that is asked for."""
+    exact = [_wanted(shape, at, value.parts[at], tenant)[1] for at in shape.folded]
+    # OFFSET 0 keeps it a look for one resource: joined, all that has the code in the system might be read.
+    text: LiteralString = "EXISTS (SELECT FROM index_token t WHERE t.key = ANY(%s::int8[]) AND t.pk = d.pk OFFSET 0)"
+    return [sql(text, found) for found in exact if found is not None]
+
+
+def _wanted(shape: _Shape, at: int, part: Any, tenant: int) -> tuple[list[int], list[int] | None]:
+    """The keys of a component in the path, and those that index_token is to be asked for besides, if any are."""
+    if not isinstance(part, token.Value):
+        return [reference_key(tenant, target) for target in part.targets], None
+    parameter = shape.components[at].parameter
+    exact = token.wanted(parameter, None, part, tenant)
+    by_code = token.wanted(parameter, None, replace(part, system=None), tenant) if shape.whole else exact
+    return (sorted(exact), None) if exact <= by_code else (sorted(by_code), sorted(exact))
 
 
 def matches(parameter: Parameter, modifier: str | None, value: Value, resource: dict[str, Any], tenant: int) -> bool:

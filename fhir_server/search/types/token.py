@@ -176,10 +176,11 @@ def _code(kind: str, system: str, code: str, path: Path) -> str:
 class _Keys:
     """How the keys of one path are made, one member a form; compared by identity, which is fast to look up by.
 
-    `systems`: a node is also found by its system alone, and by its type.
+    `pairs`: a node is also found by its code and its system together; `systems`: by its system alone as well, and by its type.
     """
 
     path: Path
+    pairs: bool
     systems: bool
     code: KeyOf
     system_code: KeyOf
@@ -189,9 +190,9 @@ class _Keys:
     below: KeyOf
 
 
-def _keys_on(path: Path, tenant: int, *, systems: bool = True) -> _Keys:
+def _keys_on(path: Path, tenant: int, *, pairs: bool = True, systems: bool = True) -> _Keys:
     forms = ("code", "system-code", "no-system", "system", "of-type", "below")
-    return _Keys(path, systems, *(keys_of(tenant, path.resource_type, path.text, form) for form in forms))
+    return _Keys(path, pairs, systems, *(keys_of(tenant, path.resource_type, path.text, form) for form in forms))
 
 
 def extractor(path: Path, tenant: int, *, shown: bool = True) -> Extractor:
@@ -215,9 +216,9 @@ def tokens(path: Path, nodes: Iterable[Node], tenant: int) -> set[int]:
     return out
 
 
-def codes(path: Path, tenant: int) -> Callable[[Iterable[Node]], set[int]]:
-    """What gives the keys that find a node by its code, of many nodes of one path."""
-    keys = _keys_on(path, tenant, systems=False)
+def codes(path: Path, tenant: int, *, pairs: bool) -> Callable[[Iterable[Node]], set[int]]:
+    """What gives the keys that find a node by its code, of many nodes of one path; `pairs`: also by its code and system."""
+    keys = _keys_on(path, tenant, pairs=pairs, systems=False)
 
     def of(nodes: Iterable[Node]) -> set[int]:
         out: set[int] = set()
@@ -279,9 +280,10 @@ def _pair_keys(keys: _Keys, kind: str, system: str, code: str) -> tuple[int, ...
     if code:
         spelled = _spelling(kind, code, keys.path)
         found.append(keys.code(spelled))
-        found.append(
-            keys.system_code(system, _code(kind, system, code, keys.path)) if system else keys.no_system(spelled)
-        )
+        if keys.pairs:
+            found.append(
+                keys.system_code(system, _code(kind, system, code, keys.path)) if system else keys.no_system(spelled)
+            )
     if system and keys.systems:
         found.append(_known_system(keys, system))
     return tuple(found)
@@ -303,7 +305,7 @@ def _add_contact(keys: _Keys, contact: dict[str, Any], out: set[int]) -> None:
     for system in (_text(contact.get("use")), _text(contact.get("system"))):
         if system and keys.systems:
             out.add(_known_system(keys, system))
-        if spelled:
+        if spelled and keys.pairs:
             out.add(keys.system_code(system, spelled) if system else keys.no_system(spelled))
     if spelled:
         out.add(keys.code(spelled))

@@ -111,6 +111,7 @@ WHOLE = [
     "Observation?_sort=patient.family",
     "Observation?_sort=patient",
     "Observation?code-value-quantity=c1$gt50",
+    "Observation?code-value-quantity=http://loinc.org|c1$gt50",
     "Observation?combo-code-value-quantity=c1$gt50",
     "Observation?_list=x",
 ]

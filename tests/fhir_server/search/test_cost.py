@@ -86,11 +86,11 @@ def pages(node: dict[str, Any]) -> int:
         ("Observation?value-quantity=gt990", 200, 400),  # what lies above, and the eight with a comparator
         ("Observation?value-quantity=ge998|http://unitsofmeasure.org|mg", 200, 400),
         ("Observation?value-quantity=gt5", FEW + 100, FEW + 200),  # a page of the many
-        ("Observation?value-quantity=ge500", FEW + 300, FEW + 200),
+        ("Observation?value-quantity=ge500", FEW + 600, FEW + 200),  # the first 500 passed over are below
         ("Observation?value-quantity=ge5000", 10, 100),  # only those with a comparator
         ("Observation?code-value-quantity=c9$gt100", 1, 100),  # of the many with such a value one has the code
         ("Observation?code-value-quantity=c9$lt5", 15, 200),
-        ("Observation?combo-code-value-quantity=http://loinc.org|c9$gt100", 1, 100),
+        ("Observation?combo-code-value-quantity=http://loinc.org|c9$gt100", 2, 100),  # and its code in that system
         ("Observation?combo-code-value-quantity=c0$gt5", FEW + 100, FEW + 200),
         ("Observation?date=gt2950", 1, 100),
         ("Observation?value-quantity=eb1", 100, 300),

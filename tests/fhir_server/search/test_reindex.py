@@ -88,7 +88,7 @@ def test_all_rows_can_be_made_anew(database_url: str):
         async with context.connection() as conn:
             for statement in (
                 b"DELETE FROM index_token", b"DELETE FROM index_string", b"DELETE FROM index_text",
-                b"INSERT INTO index_date SELECT 1, now(), 'infinity', pk, 1 FROM resource",
+                b"INSERT INTO index_date SELECT 1, now(), 'infinity', pk FROM resource",
             ):  # fmt: skip
                 await conn.execute(statement)
         await job(context).all()

@@ -22,14 +22,14 @@ from tests.fhir_server.search.types.asking import CONTEXT, TENANT, parsed
 from tests.fhir_server.search.types.generated import CASES, LOCAL, LOINC, UCUM, V3
 
 INSERTS = {
-    "tokens": "INSERT INTO index_token (pk, tenant, key) VALUES (%s, %s, %s)",
-    "references": "INSERT INTO index_reference (pk, tenant, key, target) VALUES (%s, %s, %s, %s)",
-    "strings": "INSERT INTO index_string (pk, tenant, key, value, full_value, exact) VALUES (%s, %s, %s, %s, %s, %s)",
-    "dates": "INSERT INTO index_date (pk, tenant, key, low, high) VALUES (%s, %s, %s, %s, %s)",
-    "numbers": "INSERT INTO index_number (pk, tenant, key, low, high) VALUES (%s, %s, %s, %s, %s)",
+    "tokens": "INSERT INTO index_token (pk, key) VALUES (%s, %s)",
+    "references": "INSERT INTO index_reference (pk, key, target) VALUES (%s, %s, %s)",
+    "strings": "INSERT INTO index_string (pk, key, value, full_value, exact) VALUES (%s, %s, %s, %s, %s)",
+    "dates": "INSERT INTO index_date (pk, key, low, high) VALUES (%s, %s, %s, %s)",
+    "numbers": "INSERT INTO index_number (pk, key, low, high) VALUES (%s, %s, %s, %s)",
     "quantities": (
-        "INSERT INTO index_quantity (pk, tenant, key, low, high, code, label, canonical_key, canonical_low, canonical_high)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        "INSERT INTO index_quantity (pk, key, low, high, code, label, canonical_key, canonical_low, canonical_high)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
     ),
 }
 CONTEXT_WITH_TERMINOLOGY = replace(
@@ -53,9 +53,7 @@ def write(connection: psycopg.Connection[Any], resources: list[dict[str, Any]]) 
     with connection.cursor() as cursor:
         for field in fields(Rows):
             if field.name in INSERTS:
-                lines = [
-                    (pk, TENANT, *_columns(row)) for pk, one in enumerate(rows) for row in getattr(one, field.name)
-                ]
+                lines = [(pk, *_columns(row)) for pk, one in enumerate(rows) for row in getattr(one, field.name)]
                 cursor.executemany(INSERTS[field.name], lines)
 
 
@@ -104,17 +102,17 @@ def test_the_database_finds_what_memory_matches(name: str, connection: psycopg.C
 # --- plans -------------------------------------------------------------------------------------------------------------
 
 FILL: dict[str, LiteralString] = {
-    "index_token": "INSERT INTO index_token (key, pk, tenant) SELECT n % 50, n, 1 FROM generate_series(1, 20000) n",
-    "index_reference": "INSERT INTO index_reference (key, target, pk, tenant) SELECT n % 7, n % 500, n, 1 FROM generate_series(1, 20000) n",
-    "index_string": "INSERT INTO index_string (key, pk, tenant, value) SELECT n % 50, n, 1, 'v' || n FROM generate_series(1, 20000) n",
+    "index_token": "INSERT INTO index_token (key, pk) SELECT n % 50, n FROM generate_series(1, 20000) n",
+    "index_reference": "INSERT INTO index_reference (key, target, pk) SELECT n % 7, n % 500, n FROM generate_series(1, 20000) n",
+    "index_string": "INSERT INTO index_string (key, pk, value) SELECT n % 50, n, 'v' || n FROM generate_series(1, 20000) n",
     "index_date": (
-        "INSERT INTO index_date (key, low, high, pk, tenant) SELECT n % 50, d, d + interval '1 day', n, 1"
+        "INSERT INTO index_date (key, low, high, pk) SELECT n % 50, d, d + interval '1 day', n"
         " FROM (SELECT n, timestamptz '2000-01-01Z' + n * interval '1 hour' AS d FROM generate_series(1, 20000) n) s"
     ),
-    "index_number": "INSERT INTO index_number (key, pk, tenant, low, high) SELECT n % 50, n, 1, n, n FROM generate_series(1, 20000) n",
+    "index_number": "INSERT INTO index_number (key, pk, low, high) SELECT n % 50, n, n, n FROM generate_series(1, 20000) n",
     "index_quantity": (
-        "INSERT INTO index_quantity (key, pk, tenant, low, high, canonical_key, canonical_low, canonical_high)"
-        " SELECT n % 50, n, 1, n, n, n % 50, n, n FROM generate_series(1, 20000) n"
+        "INSERT INTO index_quantity (key, pk, low, high, canonical_key, canonical_low, canonical_high)"
+        " SELECT n % 50, n, n, n, n % 50, n, n FROM generate_series(1, 20000) n"
     ),
 }  # fmt: skip
 PLANNED: list[tuple[str, str]] = [
