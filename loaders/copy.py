@@ -12,6 +12,7 @@ from fhir_server.store.changes import STALE, KnownShapes, Write
 from fhir_server.store.changes import write as write_by_statement
 from fhir_server.store.connection import Connection
 from fhir_server.store.migrate import SERVER_ROLE
+from fhir_server.store.packed import packed
 
 # Row level security allows no COPY; a superuser's login may step out of the server's role for the time of it.
 MAY_COPY = """
@@ -108,7 +109,7 @@ def _resources(tenant: int, writes: Sequence[Write]) -> Iterator[tuple[LiteralSt
     yield (
         "COPY version (pk, written, tenant, version, type, method, id, content) FROM STDIN",
         [
-            f"{w.pk}\t{w.written}\t{tenant}\t{w.version}\t{w.type}\t{w.method}\t{w.id}\t\\\\x{(w.content or b'').hex()}\n"
+            f"{w.pk}\t{w.written}\t{tenant}\t{w.version}\t{w.type}\t{w.method}\t{w.id}\t\\\\x{packed(w.content or b'').hex()}\n"
             for w in writes
         ],
     )

@@ -24,6 +24,7 @@ from fhir_server.outcome import Refusal
 from fhir_server.search.types.reference import localised
 from fhir_server.settings import Settings
 from fhir_server.store.embedded import database
+from fhir_server.store.packed import unpacked
 from loaders.remote import Server
 from loaders.source import files, survey, tasks
 from loaders.unit import EntryDict, Part
@@ -136,9 +137,9 @@ async def in_database(context: Context) -> AsyncIterator[Content]:
         while True:
             cursor = await conn.execute(CONTENTS, (context.tenant, last, PAGE), binary=True)
             rows = await cursor.fetchall()
-            for pk, kind, resource_id, content in rows:
+            for pk, kind, resource_id, stored in rows:
                 last = pk
-                yield kind, resource_id, content
+                yield kind, resource_id, unpacked(stored)
             if len(rows) < PAGE:
                 return
 

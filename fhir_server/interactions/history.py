@@ -18,6 +18,7 @@ from fhir_server.search.fragment import Fragment, join, sql
 from fhir_server.search.query import Query, Term
 from fhir_server.sight import sees
 from fhir_server.store.connection import Connection
+from fhir_server.store.packed import unpacked
 from fhir_server.store.resources import contents, read
 
 CHUNK = 200  # versions that are judged at a time
@@ -69,7 +70,7 @@ async def history(context: Context, asked: Asked) -> Events:
         if asked.id is not None and not rows and not await _was_used(context, conn, asked):
             raise refuse("not-found", f"{asked.type}/{asked.id} is not known")
     more = len(rows) > asked.count
-    events = tuple(Event(*row) for row in rows[: asked.count])
+    events = tuple(_event(*row) for row in rows[: asked.count])
     total = len(events) if not more and asked.after is None else await _count(context, asked)
     return Events(events, total, events[-1].seq if more and events else None)
 
@@ -107,8 +108,8 @@ async def _seen_events(context: Context, conn: Connection, asked: Asked, term: T
     while True:
         rows = await rows_of(conn, _candidates(context, conn, asked, term))
         for *columns, own, last in rows:
-            event = Event(*columns)
-            if await sees(context, conn, letter, context.types.name[event.type], (own, last)):
+            event = _event(*columns)
+            if await sees(context, conn, letter, context.types.name[event.type], (unpacked(own), unpacked(last))):
                 found.append(event)
             if len(found) == most:
                 return found
@@ -143,6 +144,13 @@ async def _count(context: Context, asked: Asked) -> int | None:
 _COLUMNS: LiteralString = (
     "SELECT v.seq, v.type, v.id, v.version, v.written, v.method::text, v.content FROM version v WHERE "
 )
+
+
+def _event(
+    seq: int, code: int, resource_id: str, version: int, written: datetime, method: str, stored: bytes | None
+) -> Event:
+    """An event by the columns it is read from."""
+    return Event(seq, code, resource_id, version, written, method, unpacked(stored))
 
 
 def _statement(context: Context, asked: Asked) -> Fragment:

@@ -16,6 +16,7 @@ from fhir_server.search.parameter import Parameters
 from fhir_server.search.query import LAST, Page, Query, Words
 from fhir_server.search.walk import KNOWN, Lead, is_cut, walk
 from fhir_server.store.connection import Connection
+from fhir_server.store.packed import unpacked
 from fhir_server.store.resources import Types
 
 __all__ = ["MOST_INCLUDED", "Found", "Match", "Search", "rows_of"]
@@ -116,7 +117,7 @@ class Search:
         return await rows_of(self.conn, fragment, prepare=settled)
 
     def _match(self, row: Sequence[Any]) -> Match:
-        return Match(row[0], self.types.name[row[1]], row[2], row[3])
+        return Match(row[0], self.types.name[row[1]], row[2], unpacked(row[3]))
 
     async def _fetch(self, fragment: Fragment) -> list[Match]:
         return [self._match(row) for row in await self._rows(fragment)]

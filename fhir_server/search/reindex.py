@@ -26,6 +26,7 @@ from fhir_server.search.registration import refresh, registry_of
 from fhir_server.store.changes import WRITE_INDEX, KnownShapes, index_parameters
 from fhir_server.store.connection import Connection
 from fhir_server.store.migrate import SCHEMA
+from fhir_server.store.packed import unpacked
 from fhir_server.store.pool import Pool
 from fhir_server.store.resources import Types
 from fhir_server.store.rows import Rows
@@ -196,7 +197,7 @@ class Reindex:
         """The rows of the claimed resources: of one SearchParameter, or all in place of those that are there."""
         pks = [pk for pk, _ in claimed]
         found = await (await conn.execute(CONTENT, (self.tenant, pks), binary=True)).fetchall()
-        resources = [(pk, parse_json(content)) for pk, content in found]
+        resources = [(pk, parse_json(unpacked(stored))) for pk, stored in found]
         plans = self._plans(generation)
         made: list[tuple[Rows, Rows | None]] = []
         for _, resource in resources:

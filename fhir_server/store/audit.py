@@ -10,10 +10,12 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from zstandard import ZstdError
 
 from fhir_server.store import array
 from fhir_server.store.array import Binary
 from fhir_server.store.connection import Connection
+from fhir_server.store.packed import unpacked
 
 MOST_EVENTS = 100
 """AuditEvents that the notes of one row become, at most, unless one note alone becomes more."""
@@ -163,7 +165,7 @@ async def what_was_read(conn: Connection, tenant: int, rows: Sequence[Row]) -> d
     if not versions:
         return {}
     found = await (await conn.run(READ, (tenant, sorted(versions)), binary=True)).fetchall()
-    return {seq: (reference, content) for seq, reference, content in found}
+    return {seq: (reference, unpacked(stored)) for seq, reference, stored in found}
 
 
 async def lock(conn: Connection, tenant: int, *, wait: bool) -> bool:
@@ -187,7 +189,18 @@ async def seal(
     await conn.run(REMOVE, (tenant, list(done)))
 
 
+def _text(stored: bytes | None) -> bytes | None:
+    """What an AuditEvent says; of one that somebody has damaged what is there, which is something else than was sealed."""
+    try:
+        return unpacked(stored)
+    except ZstdError:
+        return stored
+
+
 async def sealed(conn: Connection, tenant: int, after: int, most: int) -> list[Sealed]:
     """The sealed entries behind a number."""
     rows = await (await conn.run(SEALED, (tenant, after, most), binary=True)).fetchall()
-    return [Sealed(*row) for row in rows]
+    return [
+        Sealed(number, name, digest, chain, _text(stored), version, deleted)
+        for number, name, digest, chain, stored, version, deleted in rows
+    ]

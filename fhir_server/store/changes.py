@@ -14,6 +14,7 @@ import psycopg
 
 from fhir_server.store import array
 from fhir_server.store.connection import Connection
+from fhir_server.store.packed import packed
 from fhir_server.store.rows import Rows
 
 
@@ -122,7 +123,7 @@ def parameters(tenant: int, writes: Sequence[Write], unknown: dict[int, Write], 
         _texts(w.written for w in writes),
         array.plain(w.method for w in writes),
         array.int8([w.shape for w in writes]),
-        array.bytea([w.content for w in writes]),
+        array.bytea([packed(w.content) for w in writes]),
         array.int8([w.shape for w in new_shapes]),
         _texts(w.type for w in new_shapes),
         array.text([_texts(sorted(w.added.paths)) for w in new_shapes]),

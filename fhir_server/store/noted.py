@@ -11,7 +11,7 @@ from fhir_server.store.array import Binary
 from fhir_server.store.audit import APPEND, Note, rows_of
 from fhir_server.store.changes import BRIEFLY, WRITE, KnownShapes, Write, parameters
 from fhir_server.store.connection import Connection
-from fhir_server.store.resources import Target, Version, columns
+from fhir_server.store.resources import Target, Version, columns, version_of
 
 # The parameters of write_versions, then those of APPEND, which go with it in one statement.
 _LAST = WRITE.count(b"$")
@@ -70,5 +70,5 @@ async def read_noted(conn: Connection, tenant: int, reads: Sequence[NotedRead]) 
     notes = Binary(b"[" + b",".join(bearers) + b"]")  # of json the binary form is the text
     values = (tenant, *columns([read.target for read in reads]), notes, callers, requests)
     cursor = await conn.run(READ_NOTED, values, binary=True)
-    found = {n: Version(*row) for n, *row in await cursor.fetchall()}
+    found = {n: version_of(*row) for n, *row in await cursor.fetchall()}
     return [found.get(n) for n in range(1, len(reads) + 1)]

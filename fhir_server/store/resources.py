@@ -9,6 +9,7 @@ from datetime import datetime
 
 from fhir_server.store import array
 from fhir_server.store.connection import Connection
+from fhir_server.store.packed import unpacked
 
 COLUMNS = "v.pk, v.seq, t.name, v.id, v.version, v.written, v.method::text, v.content"
 
@@ -94,11 +95,16 @@ class Types:
         return cls(dict(rows))
 
 
+def version_of(stored: bytes | None, number: int, written: datetime, method: str) -> Version:
+    """A version by the columns it is read from."""
+    return Version(unpacked(stored), number, written, method)
+
+
 async def read(conn: Connection, tenant: int, type_code: int, resource_id: str) -> Version | None:
     """The current version, a deletion included; None where the id was never used."""
     cursor = await conn.run(READ, (tenant, type_code, resource_id), binary=True)
     row = await cursor.fetchone()
-    return Version(*row) if row else None
+    return version_of(*row) if row else None
 
 
 async def read_each(conn: Connection, tenant: int, targets: Sequence[Target]) -> list[Version | None]:
@@ -106,7 +112,7 @@ async def read_each(conn: Connection, tenant: int, targets: Sequence[Target]) ->
     if len(targets) == 1:
         return [await read(conn, tenant, *targets[0])]
     cursor = await conn.run(READ_EACH, (tenant, *columns(targets)), binary=True)
-    found = {n: Version(*row) for n, *row in await cursor.fetchall()}
+    found = {n: version_of(*row) for n, *row in await cursor.fetchall()}
     return [found.get(n) for n in range(1, len(targets) + 1)]
 
 
@@ -114,14 +120,14 @@ async def vread(conn: Connection, tenant: int, type_code: int, resource_id: str,
     """One version by number; None where there is no such."""
     cursor = await conn.run(VREAD, (tenant, type_code, resource_id, version), binary=True)
     row = await cursor.fetchone()
-    return Version(*row) if row else None
+    return version_of(*row) if row else None
 
 
 async def contents(conn: Connection, tenant: int, type_code: int, resource_id: str, version: int) -> list[bytes]:
     """What the version says, or the one before a deletion, and what the resource said last; nothing for an unused id."""
     cursor = await conn.run(CONTENTS, (tenant, type_code, resource_id, version), binary=True)
     row = await cursor.fetchone()
-    return [one for one in row if one is not None] if row else []
+    return [unpacked(one) for one in row if one is not None] if row else []
 
 
 async def current(conn: Connection, tenant: int, targets: Sequence[Target], *, lock: bool) -> dict[Target, Current]:
@@ -130,7 +136,11 @@ async def current(conn: Connection, tenant: int, targets: Sequence[Target], *, l
     if lock:
         await conn.run(LOCK, (tenant, types, ids))
     cursor = await conn.run(CURRENT, (tenant, types, ids), binary=True)
-    return {targets[row[0] - 1]: Current(*row[1:]) for row in await cursor.fetchall()}
+    rows = await cursor.fetchall()
+    return {
+        targets[n - 1]: Current(pk, version, written, deleted, unpacked(stored))
+        for n, pk, version, written, deleted, stored in rows
+    }
 
 
 def columns(targets: Sequence[Target]) -> tuple[str, str]:

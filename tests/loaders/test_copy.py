@@ -9,6 +9,7 @@ import re
 from decimal import Decimal
 
 from fhir_server.json import dump_json, parse_json
+from fhir_server.store.packed import unpacked
 from loaders.bundles import parts_of
 from loaders.database import Database
 from loaders.unit import Unit
@@ -84,7 +85,10 @@ def load(url, resources, *, by_copy):
 
 
 def rows(url, table):
-    found = [tuple(TIME.sub(b"", v) if isinstance(v, bytes) else v for v in row) for row in query(url, TABLES[table])]
+    found = [
+        tuple(TIME.sub(b"", unpacked(v)) if isinstance(v, bytes) else v for v in row)
+        for row in query(url, TABLES[table])
+    ]
     return sorted(found, key=repr)
 
 

@@ -30,6 +30,7 @@ from fhir_server.search.index import extract, shape_of
 from fhir_server.search.key import reference_key
 from fhir_server.settings import Settings
 from fhir_server.store.changes import Write, write
+from fhir_server.store.packed import unpacked
 from fhir_server.store.rows import Rows
 from fhir_server.store.shared import Shared
 from fhir_server.validation import structural_issues
@@ -328,7 +329,7 @@ async def reduce(context: Context, rights: Rights) -> int:
     doomed: list[tuple[int, int]] = []
     for pk, code, version, content in rows:
         history = told.setdefault(pk, [])
-        text = content if content is not None else history[-1][1]
+        text = unpacked(content) if content is not None else history[-1][1]
         history.append((version, text))
         term = rights.term("rs", context.types.name[code])
         seen[pk, text] = await admits(context.search(conn), term, parse_json(text))
