@@ -52,19 +52,38 @@ async def transaction(client: Client) -> None:
     await client.ask("transaction", "POST", "", transaction_response(ENTRIES), bundle(), ENTRIES)
 
 
+_PLACE = "urn:uuid:5b0a6c1e-0000-4000-8000-000000000417"
+
+
 @cache
 def bundle() -> bytes:
     """A transaction of ENTRIES resources that refer to its first."""
-    place = "urn:uuid:5b0a6c1e-0000-4000-8000-000000000417"
-    entry = '{{"fullUrl":"{}","resource":{},"request":{{"method":"POST","url":"{}"}}}}'
-    entries = [entry.format(place, template("Patient").decode(), "Patient")]
-    for n in range(1, ENTRIES):
-        weight = template("Observation").replace(b'"encounter":{"reference":"Encounter/PLACE"},', b"")
-        weight = weight.replace(b',"performer":[{"reference":"Practitioner/PLACE"}]', b"").replace(
-            b"71.50", b"%d.50" % n
-        )
-        text = weight.replace(b"Patient/PLACE", place.encode()).decode()
-        entries.append(entry.format(f"{place[:-3]}{500 + n}", text, "Observation"))
+    patient = _entry(_PLACE, template("Patient"), "Patient")
+    return _transaction([patient, *_weights(_PLACE, ENTRIES - 1)])
+
+
+def weights(subject: str, encounter: str) -> bytes:
+    """A transaction of ENTRIES Observations of a Patient in an Encounter, which are there already."""
+    return _transaction(_weights(subject, ENTRIES, encounter))
+
+
+def weight(subject: str, number: int, encounter: str = "") -> bytes:
+    """An Observation of a body's weight, without a performer."""
+    of = b'"encounter":{"reference":"%s"},' % encounter.encode() if encounter else b""
+    text = template("Observation").replace(b'"encounter":{"reference":"Encounter/PLACE"},', of)
+    text = text.replace(b',"performer":[{"reference":"Practitioner/PLACE"}]', b"")
+    return text.replace(b"71.50", b"%d.50" % number).replace(b"Patient/PLACE", subject.encode())
+
+
+def _weights(subject: str, many: int, encounter: str = "") -> list[str]:
+    return [_entry(f"{_PLACE[:-3]}{500 + n}", weight(subject, n, encounter), "Observation") for n in range(1, many + 1)]
+
+
+def _entry(place: str, content: bytes, kind: str) -> str:
+    return f'{{"fullUrl":"{place}","resource":{content.decode()},"request":{{"method":"POST","url":"{kind}"}}}}'
+
+
+def _transaction(entries: Sequence[str]) -> bytes:
     return f'{{"resourceType":"Bundle","type":"transaction","entry":[{",".join(entries)}]}}'.encode()
 
 

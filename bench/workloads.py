@@ -187,12 +187,16 @@ async def weighed(run: Run) -> None:
     url = run.server.url
     if url is None:
         return
-    times = 5 if run.options.quick else 50
-    bundle = data.Load(interactions.bundle(), interactions.ENTRIES)
+    times = 5 if run.options.quick else 200  # 20,000, as many as the other server was weighed with
+    patient, encounter = (f"{kind}/{max(run.pools.ids(kind), key=len)}" for kind in ("Patient", "Encounter"))
+    bundle = data.Load(interactions.weights(patient, encounter), interactions.ENTRIES)
     before = await asyncio.to_thread(_size, url)
     await imports.loaded(run.server.target, [bundle] * times)
     grown = await asyncio.to_thread(_size, url) - before
-    run.notes["disk"] = {"bytes": len(crud.template("Observation")), "on disk": grown // (times * bundle.entries)}
+    run.notes["disk"] = {
+        "bytes": len(interactions.weight(patient, 50, encounter)),
+        "on disk": grown // (times * bundle.entries),
+    }
 
 
 async def started_cold(run: Run) -> None:

@@ -20,7 +20,7 @@ DROP INDEX index_reference_source, index_string_value, index_date_low, index_dat
     index_text_narrative;
 ALTER TABLE index_token DROP CONSTRAINT index_token_pkey, DROP COLUMN tenant, ADD PRIMARY KEY (key, pk);
 ALTER TABLE index_reference DROP CONSTRAINT index_reference_pkey, DROP COLUMN tenant, ADD PRIMARY KEY (target, key, pk);
-CREATE INDEX index_reference_source ON index_reference (key, pk, target);
+CREATE INDEX index_reference_source ON index_reference (key, pk);
 ALTER TABLE index_string DROP COLUMN tenant;
 CREATE INDEX index_string_value ON index_string (key, value, pk);
 ALTER TABLE index_date DROP COLUMN tenant;
@@ -134,7 +134,7 @@ BEGIN
     IF 0 < ANY (_reference_of) AND true = ANY (fresh) THEN
         INSERT INTO index_reference (key, target, pk)
         SELECT k, t, pks[o]
-        FROM unnest(_reference_of, _reference_key, _reference_target) AS a (o, k, t) WHERE o > 0 AND fresh[o];
+        FROM unnest(_reference_of, _reference_key, _reference_target) AS a (o, k, t) WHERE o > 0 AND fresh[o] ORDER BY k, o;
     END IF;
     IF 0 < ANY (_reference_of) AND (fresh IS NULL OR false = ANY (fresh)) THEN
         INSERT INTO index_reference (key, target, pk)
@@ -146,12 +146,12 @@ BEGIN
         INSERT INTO index_string (key, pk, value, full_value, exact)
         SELECT k, pks[o], v, f, e
         FROM unnest(_string_of, _string_key, _string_value, _string_full, _string_exact) AS a (o, k, v, f, e)
-        WHERE o > 0;
+        WHERE o > 0 ORDER BY k, o;
     END IF;
     IF 0 < ANY (_date_of) THEN
         INSERT INTO index_date (key, low, high, pk)
         SELECT k, l, h, pks[o] FROM unnest(_date_of, _date_key, _date_low, _date_high) AS a (o, k, l, h)
-        WHERE o > 0;
+        WHERE o > 0 ORDER BY k, o;
     END IF;
     IF 0 < ANY (_number_of) THEN
         INSERT INTO index_number (key, pk, low, high)
@@ -165,7 +165,7 @@ BEGIN
         FROM unnest(_quantity_of, _quantity_key, _quantity_low, _quantity_high, _quantity_code, _quantity_label,
                     _quantity_canonical, _quantity_canonical_low, _quantity_canonical_high)
             AS a (o, k, l, h, c, t, ck, cl, ch)
-        WHERE o > 0;
+        WHERE o > 0 ORDER BY k, o;
     END IF;
     IF 0 < ANY (_text_of) THEN
         INSERT INTO index_text (pk, tenant, narrative, content)
