@@ -156,14 +156,13 @@ def _set_status(id_: str, status: "Status") -> None:
 
 @keys_app.command("rotate")
 def keys_rotate() -> None:
-    """Sign with a new key from now on; what older ones have signed stays good until it runs out."""
+    """Sign with new keys from now on; what older ones have signed stays good until it runs out."""
     from fhir_server.smart import key_of
     from smart_auth.server import signing_keys
 
     with _database() as (settings, database):
         keys = signing_keys(database, key_of(settings))
-        keys.signing()
-        made = keys.rotate()
+        made = " and ".join(keys.rotate())
         _note(settings, database, "keys", f"keys rotate {made}")
     print(f"tokens are signed with {made} from now on")
 

@@ -36,5 +36,5 @@ def id_token(
         claims["auth_time"] = int(grant.authenticated)
     if nonce is not None:
         claims["nonce"] = nonce
-    kid, key = keys.signing()
+    kid, key = keys.signing("RS256")
     return jwt.encode({"alg": "RS256", "kid": kid}, claims, key, algorithms=["RS256"])

@@ -46,7 +46,7 @@ class Replies:
             issued=int(now),
             expires=int(now) + seconds,
         )
-        kid, key = self.keys.signing()
+        kid, key = self.keys.signing("ES256")
         return {
             "access_token": signed(token, key, kid),
             "token_type": "Bearer",
