@@ -44,7 +44,7 @@ def test_it_is_answered_with_503_cancelled_and_the_server_stays_well(fhir: httpx
 
 
 def test_an_explanation_and_a_page_that_cost_too_much_are_ended_as_well(fhir: httpx.Client):
-    costly = "/Observation?code:not=a&status:not=b&category:not=c&_sort=-date"
+    costly = "/Observation?code:not=a&status:not=b&category:not=c&_sort=-_lastUpdated"
     for more in ("", "&_summary=count&_explain=true", "&_total=accurate&_count=1"):
         answer = fhir.get(costly + more)
         assert answer.status_code == 503, (more, answer.text[:300])

@@ -74,8 +74,8 @@ CREATE OR REPLACE FUNCTION write_index(
 ) RETURNS void LANGUAGE plpgsql AS $function$
 BEGIN
     IF _removes THEN
-        -- What is to go is worked out first, behind OFFSET 0: row level security lets only a plain comparison with a column
-        -- reach an index before the policy has been asked, and all rows of a key would be read.
+        -- What is to go is worked out first, behind OFFSET 0, and looked up by key and pk: IS TRUE keeps the values from the indexes
+        -- of all rows that have them.
         IF 0 > ANY (_token_of) THEN
             DELETE FROM index_token x
             USING (SELECT pks[-o] AS pk, k FROM unnest(_token_of, _token_key) AS a (o, k) WHERE o < 0 OFFSET 0) d
@@ -92,20 +92,20 @@ BEGIN
             USING (SELECT pks[-o] AS pk, k, v, f, e
                    FROM unnest(_string_of, _string_key, _string_value, _string_full, _string_exact) AS a (o, k, v, f, e)
                    WHERE o < 0 OFFSET 0) d
-            WHERE x.key = d.k AND x.value = d.v AND x.pk = d.pk
+            WHERE x.key = d.k AND x.pk = d.pk AND (x.value = d.v) IS TRUE
               AND x.full_value IS NOT DISTINCT FROM d.f AND x.exact IS NOT DISTINCT FROM d.e;
         END IF;
         IF 0 > ANY (_date_of) THEN
             DELETE FROM index_date x
             USING (SELECT pks[-o] AS pk, k, l, h FROM unnest(_date_of, _date_key, _date_low, _date_high) AS a (o, k, l, h)
                    WHERE o < 0 OFFSET 0) d
-            WHERE x.key = d.k AND x.low = d.l AND x.high = d.h AND x.pk = d.pk;
+            WHERE x.key = d.k AND x.pk = d.pk AND (x.low = d.l) IS TRUE AND (x.high = d.h) IS TRUE;
         END IF;
         IF 0 > ANY (_number_of) THEN
             DELETE FROM index_number x
             USING (SELECT pks[-o] AS pk, k, l, h FROM unnest(_number_of, _number_key, _number_low, _number_high) AS a (o, k, l, h)
                    WHERE o < 0 OFFSET 0) d
-            WHERE x.key = d.k AND x.low = d.l AND x.high = d.h AND x.pk = d.pk;
+            WHERE x.key = d.k AND x.pk = d.pk AND (x.low = d.l) IS TRUE AND (x.high = d.h) IS TRUE;
         END IF;
         IF 0 > ANY (_quantity_of) THEN
             DELETE FROM index_quantity x
@@ -113,7 +113,7 @@ BEGIN
                    FROM unnest(_quantity_of, _quantity_key, _quantity_low, _quantity_high, _quantity_code, _quantity_label)
                        AS a (o, k, l, h, c, t)
                    WHERE o < 0 OFFSET 0) d
-            WHERE x.key = d.k AND x.low = d.l AND x.high = d.h AND x.pk = d.pk
+            WHERE x.key = d.k AND x.pk = d.pk AND (x.low = d.l) IS TRUE AND (x.high = d.h) IS TRUE
               AND x.code IS NOT DISTINCT FROM d.c AND x.label IS NOT DISTINCT FROM d.t;
         END IF;
         IF 0 > ANY (_text_of) THEN
