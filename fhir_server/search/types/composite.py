@@ -324,18 +324,31 @@ def at_once(parameter: Parameter, value: Value, tenant: int) -> list[Fragment]:
 def over(parameter: Parameter, value: Value, tenant: int) -> Over | None:
     """What `condition` finds, as rows of each path and the test for them; None where the carrier has no such rows."""
     rows: list[Fragment] = []
+    systems: list[Fragment] = []
     test = None
     for root in parameter.roots:
         shape = _shape_at(root, parameter)
-        carrier = _carrier(shape, root, value, tenant) if shape is not None and len(shape.carriers) == 1 else None
-        if carrier is None or carrier[0].type not in _ORDERED:
+        found = None if shape is None else _over_carrier(shape, root, value, tenant)
+        if shape is None or found is None:
             return None
-        found = _OVER[carrier[0].type](*carrier, tenant)
-        if found is None or shape is None:
-            return None
-        rows += found.rows
-        test = compose(found.test, *(part for one in _in_systems(shape, value, tenant) for part in (" AND ", one)))
-    return None if test is None else Over(tuple(rows), test)
+        rows += [compose(_OF_RESOURCE[shape.whole], one, ") d") for one in found.rows]
+        systems += _in_systems(shape, value, tenant)
+        test = found.test
+    if test is None:
+        return None
+    # All roots have one test for the value; that of the system is for the rows that do not tell it.
+    return Over(tuple(rows), compose(test, *(part for one in systems for part in (" AND (NOT whole OR ", one, ")"))))
+
+
+_OF_RESOURCE: Mapping[bool, LiteralString] = {
+    True: "SELECT d.*, true AS whole FROM (",
+    False: "SELECT d.*, false AS whole FROM (",
+}
+
+
+def _over_carrier(shape: _Shape, root: Path, value: Value, tenant: int) -> Over | None:
+    carrier = _carrier(shape, root, value, tenant) if len(shape.carriers) == 1 else None
+    return None if carrier is None or carrier[0].type not in _ORDERED else _OVER[carrier[0].type](*carrier, tenant)
 
 
 def _selections(parameter: Parameter, value: Value, tenant: int, form: _Form) -> list[Fragment]:

@@ -27,10 +27,14 @@ def observation(n: int) -> dict[str, Any]:
     """Of `many` there are more than a walk takes; the few are the last, so that a walk over the many does not meet them."""
     return {
         "resourceType": "Observation", "id": f"o{n}", "status": "final", "subject": {"reference": f"Patient/p{n % PATIENTS}"},
-        "code": {"coding": [{"system": "http://loinc.org", "code": "few" if n >= COUNT - RARE else "many"}]},
+        "code": coded(n % 3 > 0 or n >= COUNT - RARE, "few" if n >= COUNT - RARE else "many"),
         "effectiveDateTime": f"2{n % 900:03}-01-01",
         "valueQuantity": {"value": n, "system": "http://unitsofmeasure.org", "code": "mg"},
-    }  # fmt: skip
+    } | ({"component": [{"code": coded(n % 4 > 1, "part"), "valueQuantity": {"value": n}}]} if n % 2 else {})  # fmt: skip
+
+
+def coded(loinc: bool, code: str) -> dict[str, Any]:
+    return {"coding": [{"system": "http://loinc.org" if loinc else "http://elsewhere.org", "code": code}]}
 
 
 def patient(n: int) -> dict[str, Any]:
@@ -79,6 +83,12 @@ WALKED = [
     "Observation?code-value-quantity=http://loinc.org|few$gt1",
     "Observation?code-value-quantity=http://loinc.org|many$gt1",
     "Observation?code-value-quantity=http://elsewhere.org|few$gt1",
+    "Observation?code-value-quantity=http://elsewhere.org|many$gt1",
+    "Observation?combo-code-value-quantity=http://loinc.org|few$gt1",
+    "Observation?combo-code-value-quantity=http://loinc.org|many$gt1",
+    "Observation?combo-code-value-quantity=http://elsewhere.org|many$gt1",
+    "Observation?combo-code-value-quantity=http://elsewhere.org|few$gt1",
+    "Observation?combo-code-value-quantity=http://loinc.org|part$gt1",
     "Observation?combo-value-quantity=lt5",
     "Observation?code:text=any",
     "Observation?patient=p3&_sort=-date",
