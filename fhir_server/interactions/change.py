@@ -29,7 +29,7 @@ from fhir_server.store.audit import Note
 from fhir_server.store.changes import Write
 from fhir_server.store.noted import write_noted
 from fhir_server.store.race import LocksNeeded
-from fhir_server.store.resources import Current, current
+from fhir_server.store.resources import Current, Target, current
 from fhir_server.store.rows import Rows
 from fhir_server.store.shared import Asked
 from fhir_server.validation import check_whole
@@ -109,22 +109,39 @@ async def apply(context: Context, changes: Sequence[Change], *, lock: bool) -> l
         async with context.connection() as conn:
             await refresh(conn, context.tenant, context.parameters, context.shapes)
     known = await _current(context, changes, lock=lock)
+    try:
+        told = await _carried_out(context, changes, known)
+    except Refusal:
+        if not any(one.remembered for one in known.values()):
+            raise
+        told = None
+    # What is remembered is remembered once, so now it is read: the write alone tells whether it was the latest.
+    return told if told is not None else await apply(context, changes, lock=lock)
+
+
+async def _carried_out(
+    context: Context, changes: Sequence[Change], known: Mapping[Target, Current]
+) -> list[Stored] | None:
+    """What each change came to; None where it has to be seen again, by what is stored by now."""
     await _check_before(context, changes, known)
     generation = context.shapes.generation
     planned = await _planned(context, changes, known)
     told = await _check_after(context, changes, [stored for stored, _ in planned])
-    if context.shapes.generation != generation:  # changed while other requests had their turn: the rows are mixed
-        return await apply(context, changes, lock=lock)
     writes = [step for _, step in planned if step is not None]
-    if context.pinned is None and 0 < len(writes) < len(changes):
-        raise LocksNeeded
+    if context.shapes.generation != generation:  # changed while other requests had their turn: the rows are mixed
+        return None
+    if len(writes) < len(changes):
+        if any(one.remembered for one in known.values()):
+            return None
+        if writes and context.pinned is None:
+            raise LocksNeeded
     if writes:
         await _written(context, changes, planned, writes)
     return told
 
 
 async def _planned(
-    context: Context, changes: Sequence[Change], known: Mapping[tuple[int, str], Current]
+    context: Context, changes: Sequence[Change], known: Mapping[Target, Current]
 ) -> list[tuple[Stored, Write | None]]:
     """What each change comes to; other requests get their turn while a long Bundle is worked on."""
     now, beat = datetime.now(UTC), time.monotonic()
@@ -142,7 +159,7 @@ async def _planned(
     return planned
 
 
-async def _check_before(context: Context, changes: Sequence[Change], known: Mapping[tuple[int, str], Current]) -> None:
+async def _check_before(context: Context, changes: Sequence[Change], known: Mapping[Target, Current]) -> None:
     """Refuses (403) what the caller may not write over, before anything is told of it."""
     rights = context.rights
     if rights is None:
@@ -220,10 +237,13 @@ async def _write_noted(
     ]
     if context.pinned is None:
         await context.shared.write(Asked(writes, notes, context.shapes.generation))
-    elif trail is None:
-        await context.write(context.pinned, context.tenant, writes, context.shapes)
     else:
-        await write_noted(context.pinned, context.tenant, writes, context.shapes, notes)
+        for one in writes:
+            context.shared.recent.forget((one.type, one.id))
+        if trail is None:
+            await context.write(context.pinned, context.tenant, writes, context.shapes)
+        else:
+            await write_noted(context.pinned, context.tenant, writes, context.shapes, notes)
     if trail is not None:
         trail.written = True
 
@@ -239,17 +259,21 @@ def _note(trail: Trail, change: Change, stored: Stored) -> Note:
     )
 
 
-async def _current(context: Context, changes: Sequence[Change], *, lock: bool) -> dict[tuple[int, str], Current]:
+async def _current(context: Context, changes: Sequence[Change], *, lock: bool) -> dict[Target, Current]:
+    """What is known of the resources that are there: remembered, or read. On a connection of its own all are read."""
     targets = [(context.type_code(change.type), change.id) for change in changes if not change.fresh]
     if not targets:
         return {}
     if context.pinned is not None:
         return await current(context.pinned, context.tenant, targets, lock=lock)
-    if len(targets) == 1:
-        found = [await context.shared.current(targets[0])]
-    else:
-        found = await asyncio.gather(*(context.shared.current(target) for target in targets))
-    return {target: one for target, one in zip(targets, found, strict=True) if one is not None}
+    known = {target: context.shared.recent.latest(target) for target in targets}
+    unknown = [target for target, one in known.items() if one is None]
+    if len(unknown) == 1:
+        known[unknown[0]] = await context.shared.current(unknown[0])
+    elif unknown:
+        found = await asyncio.gather(*(context.shared.current(target) for target in unknown))
+        known.update(zip(unknown, found, strict=True))
+    return {target: one for target, one in known.items() if one is not None}
 
 
 def _placed(context: Context, change: Change, known: Current | None, now: datetime) -> tuple[Stored, Write | None]:
@@ -390,6 +414,8 @@ def _write(
         added=added,
         removed=removed,
         whole=whole,
+        remembered=known is not None and known.remembered,
+        alone=known is None or known.remembered,
     )
 
 
@@ -419,8 +445,8 @@ def _rows(context: Context, change: Change, known: Current) -> Rows:
 
 def _remembered(context: Context, change: Change, known: Current) -> Rows | None:
     """The rows of the stored version, where this process wrote it a moment ago; not twice, for another one follows it."""
-    generation = context.shapes.generation
-    return context.shared.recent.take(context.type_code(change.type), change.id, known.version, generation)
+    target = context.type_code(change.type), change.id
+    return context.shared.recent.rows(target, known.version, context.shapes.generation)
 
 
 def _milliseconds(moment: datetime) -> datetime:

@@ -8,23 +8,26 @@ import operator
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 
 from fhir_server.store import array
-from fhir_server.store.connection import Connection
+from fhir_server.store.connection import Connection, Result
 from fhir_server.store.packed import packed
 from fhir_server.store.rows import Rows
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Write:
-    """One version to be written. `pk` is 0 and `version` 1 for a resource whose id was never used.
+    """One version to be written. `pk` is 0 and `version` 1 for a resource whose id was never used; when it is written `pk` is known.
 
     method: C create, U update, P patch, D delete (content None). `shape` is the id of the set of paths in `added`.
     `paths` of `added` are all of the version's. `whole`: all of its rows, those included that the version before has; None of a
-    deletion, or where they are not known.
+    deletion, or where they are not known. `remembered`: the version before was not read for it. `alone`: nobody but this process
+    has written the resource, as far as it knows.
     """
 
     pk: int
@@ -39,6 +42,8 @@ class Write:
     added: Rows
     removed: Rows | None = None
     whole: Rows | None = None
+    remembered: bool = False
+    alone: bool = False
 
 
 class KnownShapes:
@@ -56,15 +61,16 @@ class KnownShapes:
     def unknown(self, writes: Sequence[Write]) -> dict[int, Write]:
         return {write.shape: write for write in writes if write.shape and write.shape not in self.ids}
 
-    async def watch(self, writing: Awaitable[object]) -> None:
-        """Awaits a statement that writes, and takes note where it says that the search parameters have changed."""
+    async def watch(self, writing: Awaitable[T]) -> T:
+        """What a statement that writes answers; takes note where it says that the search parameters have changed."""
         try:
-            await writing
+            return await writing
         except psycopg.Error as error:
             self.stale = self.stale or error.sqlstate == STALE
             raise
 
 
+OUTRUN = "MC001"  # raised by write_versions
 STALE = "MC002"  # raised by check_generation
 
 # One placeholder for each parameter of write_versions, with the array type it arrives as.
@@ -104,9 +110,17 @@ async def write(
     unknown = shapes.unknown(writes)
     made_by = shapes.generation if generation is None else generation
     statement = WRITE + BRIEFLY if brief else WRITE
-    await shapes.watch(conn.run(statement, parameters(tenant, writes, unknown, made_by)))
+    cursor = await shapes.watch(conn.run(statement, parameters(tenant, writes, unknown, made_by)))
     if conn.info.transaction_status == 0:  # IDLE: committed, so the shapes are there for everybody
         shapes.ids.update(unknown)
+    await number(writes, cursor)
+
+
+async def number(writes: Sequence[Write], written: Result) -> None:
+    """Gives each the pk that it was written under, which is what write_versions answers."""
+    ((pks,),) = await written.fetchall()
+    for one, pk in zip(writes, pks, strict=True):
+        one.pk = pk
 
 
 def parameters(tenant: int, writes: Sequence[Write], unknown: dict[int, Write], generation: int) -> list[Any]:

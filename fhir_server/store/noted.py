@@ -9,7 +9,7 @@ from typing import NamedTuple
 from fhir_server.store import array
 from fhir_server.store.array import Binary
 from fhir_server.store.audit import APPEND, Note, rows_of
-from fhir_server.store.changes import BRIEFLY, WRITE, KnownShapes, Write, parameters
+from fhir_server.store.changes import BRIEFLY, WRITE, KnownShapes, Write, number, parameters
 from fhir_server.store.connection import Connection
 from fhir_server.store.resources import Target, Version, columns, version_of
 
@@ -54,9 +54,10 @@ async def write_noted(
     made_by = shapes.generation if generation is None else generation
     values = [*parameters(tenant, writes, unknown, made_by), *rows_of(notes)]
     statement = WRITE_NOTED + BRIEFLY if brief else WRITE_NOTED
-    await shapes.watch(conn.run(statement, values))
+    cursor = await shapes.watch(conn.run(statement, values))
     if conn.info.transaction_status == 0:
         shapes.ids.update(unknown)
+    await number(writes, cursor)
 
 
 async def read_noted(conn: Connection, tenant: int, reads: Sequence[NotedRead]) -> list[Version | None]:

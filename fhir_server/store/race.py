@@ -11,6 +11,7 @@ from typing import TypeVar
 import psycopg
 
 from fhir_server.outcome import refuse
+from fhir_server.store.changes import OUTRUN, STALE
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ RETRIED = (
     psycopg.errors.DeadlockDetected,
     psycopg.errors.UniqueViolation,
 )
-CONFLICTS = frozenset(("MC001", "MC002"))
+CONFLICTS = frozenset((OUTRUN, STALE))
 ATTEMPTS = 12
 
 

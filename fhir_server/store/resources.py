@@ -69,13 +69,17 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """What a writer must know of a resource that exists: its key, its latest version, and the text of that."""
+    """What a writer must know of a resource that exists: its key, its latest version, and the text of that.
+
+    `remembered`: that of when this process wrote it; who builds on it learns when writing whether it is the latest still.
+    """
 
     pk: int
     version: int
     written: datetime
     deleted: bool
     content: bytes | None
+    remembered: bool = False
 
 
 Target = tuple[int, str]

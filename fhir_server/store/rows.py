@@ -3,7 +3,6 @@
 https://hl7.org/fhir/R4/search.html#index; the tables are in store/migrations/0001_store.sql, as 0018_narrow_rows.sql has changed them.
 """
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -62,29 +61,3 @@ class Rows:
             len(self.tokens) + len(self.references) + len(self.strings) + len(self.dates) + len(self.numbers)
             + len(self.quantities) + len(self.texts)
         )  # fmt: skip
-
-
-class RecentRows:
-    """The rows of versions that this process wrote a moment ago: what is written again soon need not be read through again.
-
-    A version's content never changes, so its rows hold until other search parameters make them, which `generation` tells.
-    """
-
-    def __init__(self, most: int = 40_000) -> None:
-        self._most = most  # rows; some 150 bytes each
-        self._held = 0
-        self._rows: OrderedDict[tuple[int, str, int, int], Rows] = OrderedDict()
-
-    def keep(self, type_code: int, resource_id: str, version: int, generation: int, rows: Rows) -> None:
-        """Of a version that is committed; the oldest go first."""
-        self._rows[type_code, resource_id, version, generation] = rows
-        self._held += len(rows)
-        while self._held > self._most:
-            _, oldest = self._rows.popitem(last=False)
-            self._held -= len(oldest)
-
-    def take(self, type_code: int, resource_id: str, version: int, generation: int) -> Rows | None:
-        """The rows of a version that is about to be followed by another; None where they are not known."""
-        found = self._rows.pop((type_code, resource_id, version, generation), None)
-        self._held -= len(found) if found is not None else 0
-        return found

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import psycopg
 
 from fhir_server.store.audit import Note
-from fhir_server.store.changes import KnownShapes, Write, write
+from fhir_server.store.changes import OUTRUN, KnownShapes, Write, write
 from fhir_server.store.connection import Connection
 from fhir_server.store.gather import Gather
 from fhir_server.store.noted import NotedRead, read_noted, write_noted
 from fhir_server.store.pool import Pool
+from fhir_server.store.recent import Recent
 from fhir_server.store.resources import Current, Target, Version, current, read_each
-from fhir_server.store.rows import RecentRows
 from fhir_server.store.turn import Turns
 
 MOST_READ = 64
@@ -60,7 +60,7 @@ class Shared:
         self.write: Gather[Asked, None] = Gather(
             self._write, most=MOST_WRITTEN, rounds=ROUNDS_OF_WRITES, more=lambda: self.turns.waiting
         )
-        self.recent = RecentRows()
+        self.recent = Recent(tenant)
         self.turns = Turns()  # to plan what is to be written by `write`
         self.long_turns = Turns()  # to plan a part of what a transaction of its own writes
 
@@ -124,10 +124,11 @@ class Shared:
             else:
                 await write(conn, self._tenant, writes, self._shapes, generation, brief=brief)
         except psycopg.Error as error:
+            if error.sqlstate == OUTRUN and len(asked) == 1 and any(one.remembered for one in writes):
+                self.recent.pause()
             return error
         for one in writes:
-            if one.whole is not None:
-                self.recent.keep(one.type, one.id, one.version, generation, one.whole)
+            self.recent.keep(one, generation)
         return None
 
 

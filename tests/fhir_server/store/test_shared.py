@@ -14,7 +14,6 @@ from fhir_server.interactions.write import change
 from fhir_server.search.index import extract, shape_of
 from fhir_server.search.key import reference_key
 from fhir_server.store.changes import Write
-from fhir_server.store.rows import RecentRows, Rows
 from fhir_server.store.shared import Asked, Shared
 from tests.fhir_server.working import run
 
@@ -166,14 +165,10 @@ def test_who_cannot_be_stored_fails_alone(database_url: str):
     run(database_url, story)
 
 
-def test_what_was_just_written_is_followed_without_reading_it_through(database_url: str):
+def test_what_was_just_written_is_followed_without_being_read(database_url: str):
     async def story(context: Context) -> None:
         await change(context, patient("one", "Before"))
-        code = context.type_code("Patient")
-        held = context.shared.recent.take(code, "one", 1, 0)
-        assert held is not None
-        assert len(held) > 2
-        context.shared.recent.keep(code, "one", 1, 0, held)
+        context.shared.current = unasked
         await change(context, patient("one", "After"))
         assert (await named(context, "Before"), await named(context, "After")) == ([], ["one"])
         await change(context, Change("Patient", "one"))
@@ -228,17 +223,3 @@ def test_a_lost_connection_is_told_to_all_who_shared_it(database_url: str):
         assert told == stored
 
     run(database_url, story)
-
-
-def test_recent_rows_are_bounded_and_those_of_one_version():
-    recent = RecentRows(most=5)
-    for n in range(4):
-        recent.keep(1, f"r{n}", 1, 0, Rows(tokens={1, 2}))
-    assert recent.take(1, "r1", 1, 0) is None
-    assert recent.take(1, "r3", 2, 0) is None
-    assert recent.take(1, "r3", 1, 1) is None
-    assert recent.take(1, "r3", 1, 0) == Rows(tokens={1, 2})
-    assert recent.take(1, "r3", 1, 0) is None
-    for n in range(4, 9):
-        recent.keep(1, f"r{n}", 1, 0, Rows(tokens={1, 2}))
-    assert [n for n in range(9) if recent.take(1, f"r{n}", 1, 0)] == [7, 8]

@@ -1,0 +1,80 @@
+"""What this process wrote a moment ago, and need not read again, nor read through again: in memory, bounded, the oldest goes first.
+
+https://hl7.org/fhir/R4/http.html#concurrency; docs/adr/0017-recent-writes.md. A version never changes, so the rows of one hold until
+other search parameters make them. Whether it is the latest is told by who writes the next: a statement that builds on an older one fails.
+"""
+
+import mmap
+import os
+import time
+from collections import OrderedDict
+
+from fhir_server.store.changes import Write
+from fhir_server.store.resources import Current, Target
+from fhir_server.store.rows import Rows
+
+MOST = 12 << 20  # bytes of content and rows
+A_ROW = 150  # bytes
+PAUSE = 10.0  # seconds
+
+# Which process of this server wrote a resource last. Several resources share a place: then one is read though it need not be.
+# Made when the module is imported, which is before processes are forked, so it is shared by them: what one writes the others know of.
+_PLACES = 1 << 16
+_writers = memoryview(mmap.mmap(-1, 4 * _PLACES)).cast("I")
+
+
+class Recent:
+    """The writes of one process in one tenant."""
+
+    def __init__(self, tenant: int, most: int = MOST) -> None:
+        self._tenant = tenant
+        self._most = most
+        self._held = 0
+        self._writes: OrderedDict[Target, tuple[Write, int, int]] = OrderedDict()
+        self._paused = 0.0
+
+    def keep(self, write: Write, generation: int) -> None:
+        """Remembers what was committed, its rows as made by search parameters of this generation."""
+        target = write.type, write.id
+        self.forget(target)
+        if write.whole is not None and write.content is not None:
+            weight = len(write.content) + A_ROW * len(write.whole)
+            self._writes[target] = write, generation, weight
+            self._held += weight
+            while self._held > self._most:
+                self._held -= self._writes.popitem(last=False)[1][2]
+
+    def latest(self, target: Target) -> Current | None:
+        """The latest version, where nobody but this process has written the resource as far as it knows. It is told once."""
+        found = self._writes.get(target)
+        if found is None or not found[0].alone or self._paused > time.monotonic():
+            return None
+        write = found[0]
+        write.alone = False
+        if _writers[self._place(target)] != os.getpid():
+            return None
+        return Current(write.pk, write.version, write.written, False, write.content, remembered=True)
+
+    def rows(self, target: Target, version: int, generation: int) -> Rows | None:
+        """The rows of a version that is about to be followed by another; None where they are not known."""
+        found = self._writes.get(target)
+        if found is None or (found[0].version, found[1]) != (version, generation):
+            return None
+        self._drop(target)
+        return found[0].whole
+
+    def forget(self, target: Target) -> None:
+        """Somebody in this process writes the resource."""
+        _writers[self._place(target)] = os.getpid()
+        self._drop(target)
+
+    def pause(self) -> None:
+        """A version that was remembered was not the latest: somewhere else the same resources are written, and it will happen again."""
+        self._paused = time.monotonic() + PAUSE
+
+    def _drop(self, target: Target) -> None:
+        found = self._writes.pop(target, None)
+        self._held -= found[2] if found is not None else 0
+
+    def _place(self, target: Target) -> int:
+        return hash((self._tenant, target)) % _PLACES

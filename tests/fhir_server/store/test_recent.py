@@ -1,0 +1,95 @@
+"""What a process remembers of its own writes: docs/adr/0017-recent-writes.md."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from fhir_server.store import recent as module
+from fhir_server.store.changes import Write
+from fhir_server.store.recent import A_ROW, PAUSE, Recent
+from fhir_server.store.rows import Rows
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def write(name: str, version: int = 1, content: bytes | None = b"{}", *, alone: bool = True) -> Write:
+    rows = None if content is None else Rows(tokens={1, 2})
+    return Write(7, 1, name, 0, version, NOW, "U", content, 0, Rows(), whole=rows, alone=alone)
+
+
+def version(recent: Recent, name: str) -> int | None:
+    known = recent.latest((1, name))
+    return None if known is None else known.version
+
+
+def test_the_latest_version_is_told_once():
+    recent = Recent(1)
+    recent.keep(write("one", 3), 0)
+    known = recent.latest((1, "one"))
+    assert known is not None
+    assert (known.pk, known.version, known.written, known.deleted, known.content) == (7, 3, NOW, False, b"{}")
+    assert known.remembered
+    assert recent.latest((1, "one")) is None
+
+
+def test_rows_are_those_of_one_version_and_generation_also_when_the_version_was_told():
+    recent = Recent(1)
+    recent.keep(write("one", 3), 5)
+    assert version(recent, "one") == 3
+    assert recent.rows((1, "one"), 2, 5) is None
+    assert recent.rows((1, "one"), 3, 4) is None
+    assert recent.rows((1, "one"), 3, 5) == Rows(tokens={1, 2})
+    assert recent.rows((1, "one"), 3, 5) is None
+
+
+def test_what_others_write_too_is_not_told():
+    recent = Recent(1)
+    recent.keep(write("one", alone=False), 0)
+    assert version(recent, "one") is None
+    assert recent.rows((1, "one"), 1, 0) is not None
+
+
+def test_what_was_followed_is_not_told():
+    recent = Recent(1)
+    recent.keep(write("one", 1), 0)
+    recent.keep(write("one", 2), 0)
+    recent.keep(write("two", 1), 0)
+    recent.keep(write("two", 2, None), 0)
+    recent.keep(write("three"), 0)
+    recent.forget((1, "three"))
+    assert [version(recent, name) for name in ("one", "two", "three")] == [2, None, None]
+
+
+def test_what_another_process_has_written_is_not_told(monkeypatch: pytest.MonkeyPatch):
+    ours, theirs, tenants = Recent(1), Recent(1), Recent(2)
+    for name in ("one", "two"):
+        ours.keep(write(name), 0)
+        tenants.keep(write(name), 0)
+    with monkeypatch.context() as there:
+        there.setattr(module.os, "getpid", lambda: 4711)
+        theirs.keep(write("one", 2, alone=False), 0)
+    assert [version(ours, name) for name in ("one", "two")] == [None, 1]
+    assert [version(tenants, name) for name in ("one", "two")] == [1, 1]
+
+
+def test_nothing_is_told_for_a_while_where_it_was_wrong(monkeypatch: pytest.MonkeyPatch):
+    recent, clock = Recent(1), [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    recent.keep(write("one"), 0)
+    recent.pause()
+    assert version(recent, "one") is None
+    clock[0] += PAUSE + 1
+    assert version(recent, "one") == 1
+
+
+def test_what_is_held_is_bounded_and_the_oldest_goes_first():
+    one = len(b"{}") + 2 * A_ROW
+    recent = Recent(1, most=3 * one)
+    for n in range(5):
+        recent.keep(write(f"r{n}"), 0)
+    recent.keep(write("r4", 2), 0)
+    assert [version(recent, f"r{n}") for n in range(5)] == [None, None, 1, 1, 2]
+    recent.keep(write("large", content=b"{%s}" % (b" " * 4 * one)), 0)
+    assert [version(recent, name) for name in ("large", "r4")] == [None, None]
+    recent.keep(write("small"), 0)
+    assert version(recent, "small") == 1
