@@ -266,7 +266,9 @@ async def _current(context: Context, changes: Sequence[Change], *, lock: bool) -
         return {}
     if context.pinned is not None:
         return await current(context.pinned, context.tenant, targets, lock=lock)
-    known = {target: context.shared.recent.latest(target) for target in targets}
+    known = {
+        target: None if context.shared.current.busy else context.shared.recent.latest(target) for target in targets
+    }
     unknown = [target for target, one in known.items() if one is None]
     if len(unknown) == 1:
         known[unknown[0]] = await context.shared.current(unknown[0])

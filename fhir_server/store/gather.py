@@ -53,6 +53,11 @@ class Gather(Generic[W, R]):
             self._start()
         return await answer
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is under way, which what is wanted now would follow."""
+        return bool(self._open)
+
     def _start(self) -> None:
         lane = object()
         self._open.add(lane)

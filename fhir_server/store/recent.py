@@ -68,9 +68,10 @@ class Recent:
         _writers[self._place(target)] = os.getpid()
         self._drop(target)
 
-    def pause(self) -> None:
-        """A version that was remembered was not the latest: somewhere else the same resources are written, and it will happen again."""
-        self._paused = time.monotonic() + PAUSE
+    def was_wrong(self, target: Target) -> None:
+        """What was told of a resource was not its latest version. Where no process of this server has written it, it will happen again."""
+        if _writers[self._place(target)] == os.getpid():
+            self._paused = time.monotonic() + PAUSE
 
     def _drop(self, target: Target) -> None:
         found = self._writes.pop(target, None)

@@ -124,12 +124,17 @@ class Shared:
             else:
                 await write(conn, self._tenant, writes, self._shapes, generation, brief=brief)
         except psycopg.Error as error:
-            if error.sqlstate == OUTRUN and len(asked) == 1 and any(one.remembered for one in writes):
-                self.recent.pause()
+            if error.sqlstate == OUTRUN and len(asked) == 1:
+                self._outrun(writes)
             return error
         for one in writes:
             self.recent.keep(one, generation)
         return None
+
+    def _outrun(self, writes: Iterable[Write]) -> None:
+        for one in writes:
+            if one.remembered:
+                self.recent.was_wrong((one.type, one.id))
 
 
 def _target(write: Write) -> Target:

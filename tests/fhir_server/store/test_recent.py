@@ -76,10 +76,22 @@ def test_nothing_is_told_for_a_while_where_it_was_wrong(monkeypatch: pytest.Monk
     recent, clock = Recent(1), [100.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
     recent.keep(write("one"), 0)
-    recent.pause()
+    recent.was_wrong((1, "one"))
     assert version(recent, "one") is None
     clock[0] += PAUSE + 1
     assert version(recent, "one") == 1
+
+
+def test_a_race_with_another_process_of_the_server_is_no_reason_to_tell_nothing(monkeypatch: pytest.MonkeyPatch):
+    ours, theirs = Recent(1), Recent(1)
+    ours.keep(write("one"), 0)
+    ours.keep(write("two"), 0)
+    assert version(ours, "one") == 1
+    with monkeypatch.context() as there:
+        there.setattr(module.os, "getpid", lambda: 4711)
+        theirs.keep(write("one", 2), 0)
+    ours.was_wrong((1, "one"))
+    assert version(ours, "two") == 1
 
 
 def test_what_is_held_is_bounded_and_the_oldest_goes_first():

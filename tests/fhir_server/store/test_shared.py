@@ -14,6 +14,7 @@ from fhir_server.interactions.write import change
 from fhir_server.search.index import extract, shape_of
 from fhir_server.search.key import reference_key
 from fhir_server.store.changes import Write
+from fhir_server.store.gather import Gather
 from fhir_server.store.shared import Asked, Shared
 from tests.fhir_server.working import run
 
@@ -168,7 +169,7 @@ def test_who_cannot_be_stored_fails_alone(database_url: str):
 def test_what_was_just_written_is_followed_without_being_read(database_url: str):
     async def story(context: Context) -> None:
         await change(context, patient("one", "Before"))
-        context.shared.current = unasked
+        context.shared.current = Gather(unasked, most=1)
         await change(context, patient("one", "After"))
         assert (await named(context, "Before"), await named(context, "After")) == ([], ["one"])
         await change(context, Change("Patient", "one"))
