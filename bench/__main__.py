@@ -23,6 +23,8 @@ from fhir_server.settings import Settings
 
 # What asks a server for data that the benchmark itself brings; the rest runs on whatever is there.
 FILLING = frozenset(("import", "parity", "growth"))
+OF_ITS_OWN = frozenset(("disk", "growth"))
+"""What is measured on a server of its own, started for it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -106,9 +108,10 @@ async def measured(given: argparse.Namespace) -> tuple[Run, str]:
     options = options_of(given)
     names = chosen(given.workloads, quick=given.quick, foreign=bool(given.base_url), filled=given.filled)
     mode = "quick" if given.quick else "full"
-    if names == ["growth"]:  # it brings a server of its own
+    if names and OF_ITS_OWN.issuperset(names):
         run = Run(options, Server(Target("http://127.0.0.1")))
-        await WORKLOADS["growth"][0](run)
+        for name in names:
+            await WORKLOADS[name][0](run)
         return run, mode
     with contextlib.ExitStack() as stack:
         run = Run(options, _server(given, options, stack))
