@@ -13,7 +13,7 @@ from fhir_server.store.changes import Write
 from fhir_server.store.resources import Current, Target
 from fhir_server.store.rows import Rows
 
-MOST = 12 << 20  # bytes of content and rows
+MOST = 4 << 20  # bytes of content and rows
 A_ROW = 150  # bytes
 PAUSE = 10.0  # seconds
 
