@@ -187,10 +187,8 @@ async def weighed(run: Run) -> None:
 
     What was deleted leaves room in the tables, which takes new rows without growing.
     """
-    options, times = (
-        run.options,
-        5 if run.options.quick else 200,
-    )  # 20,000, as many as the other server was weighed with
+    options = run.options
+    times = 5 if options.quick else 200  # 20,000, as many as the other server was weighed with
     small = data.growing(options.growing_patients)
     with data_directory() as folder, started(folder, workers=options.workers, headers=options.headers) as server:
         assert server.url is not None, "it is one of ours"
