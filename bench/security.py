@@ -32,7 +32,7 @@ what they get to what the servers can do."""
 ROUNDS = 40
 SECONDS = 0.4
 WARM_UP = 1.5
-LEAST = 0.75  # of the open server's throughput
+LEAST = 0.75  # of the open server's reads in a second
 BEARER = "practitioner@mediconnect.example"
 BEGIN, END = "<!-- security: begin -->", "<!-- security: end -->"
 
@@ -185,7 +185,7 @@ def summary(found: Sequence[Figures]) -> str:
 
 
 def main(arguments: Sequence[str] = (), rounds: int = ROUNDS, seconds: float = SECONDS) -> int:
-    """Measures and prints, with `--record` into docs/performance.md, too; 1 where the secured server is too slow."""
+    """Measures and prints, with `--record` into docs/performance.md, too; 1 where the secured server is too slow with any number of clients."""
     found = uvloop.run(measured(rounds, seconds))
     print(summary(found))
     if "--record" in arguments:
@@ -195,8 +195,7 @@ def main(arguments: Sequence[str] = (), rounds: int = ROUNDS, seconds: float = S
             f" {on['cores']} cores ({on['processor']})."
         )
         report.between(report.PAGE, BEGIN, END, f"{said}\n\n{summary(found)}")
-    plain, smart = throughput(found)
-    return 0 if smart >= LEAST * plain else 1
+    return 0 if all(one.share >= LEAST for one in found) else 1
 
 
 if __name__ == "__main__":
