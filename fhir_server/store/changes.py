@@ -1,7 +1,7 @@
 """Writing versions: each with its index rows and its place in the feed, all in one statement.
 
 https://hl7.org/fhir/R4/http.html#create, #update and #delete; write_versions and write_index,
-which it calls, are in migrations/0017_writes.sql and 0018_narrow_rows.sql.
+which it calls, are in migrations/0022_answered_keys.sql and 0018_narrow_rows.sql.
 """
 
 import operator

@@ -17,9 +17,9 @@ MOST = 4 << 20  # bytes of content and rows
 A_ROW = 150  # bytes
 PAUSE = 10.0  # seconds
 
-# Which process of this server wrote a resource last. Several resources share a place: then one is read though it need not be.
+# Which process of this server wrote a resource last; nobody where that was told and not followed yet. Several resources share a place: then one is read though it need not be.
 # Made when the module is imported, which is before processes are forked, so it is shared by them: what one writes the others know of.
-_PLACES = 1 << 16
+_PLACES, _NOBODY = 1 << 16, 0
 _writers = memoryview(mmap.mmap(-1, 4 * _PLACES)).cast("I")
 
 
@@ -51,8 +51,10 @@ class Recent:
             return None
         write = found[0]
         write.alone = False
-        if _writers[self._place(target)] != os.getpid():
+        place = self._place(target)
+        if _writers[place] != os.getpid():
             return None
+        _writers[place] = _NOBODY
         return Current(write.pk, write.version, write.written, False, write.content, remembered=True)
 
     def rows(self, target: Target, version: int, generation: int) -> Rows | None:
@@ -70,7 +72,7 @@ class Recent:
 
     def was_wrong(self, target: Target) -> None:
         """What was told of a resource was not its latest version. Where no process of this server has written it, it will happen again."""
-        if _writers[self._place(target)] == os.getpid():
+        if _writers[self._place(target)] == _NOBODY:
             self._paused = time.monotonic() + PAUSE
 
     def _drop(self, target: Target) -> None:

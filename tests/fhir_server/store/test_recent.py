@@ -76,10 +76,22 @@ def test_nothing_is_told_for_a_while_where_it_was_wrong(monkeypatch: pytest.Monk
     recent, clock = Recent(1), [100.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
     recent.keep(write("one"), 0)
-    recent.was_wrong((1, "one"))
-    assert version(recent, "one") is None
-    clock[0] += PAUSE + 1
+    recent.keep(write("two"), 0)
     assert version(recent, "one") == 1
+    recent.was_wrong((1, "one"))
+    assert version(recent, "two") is None
+    clock[0] += PAUSE + 1
+    assert version(recent, "two") == 1
+
+
+def test_a_race_within_the_process_is_no_reason_to_tell_nothing():
+    recent = Recent(1)
+    recent.keep(write("one"), 0)
+    recent.keep(write("two"), 0)
+    assert version(recent, "one") == 1
+    recent.keep(write("one", 2, alone=False), 0)  # by a request that had read it
+    recent.was_wrong((1, "one"))
+    assert version(recent, "two") == 1
 
 
 def test_a_race_with_another_process_of_the_server_is_no_reason_to_tell_nothing(monkeypatch: pytest.MonkeyPatch):
