@@ -8,11 +8,13 @@ This one keeps to the parts of psycopg that do the work: libpq, the protocol's s
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, generators
 from psycopg.abc import PQGen
+from psycopg.abc import Transformer as Reader
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, Format, TransactionStatus
@@ -34,6 +36,14 @@ _FOR_VALUES_LOCALLY = b"SET LOCAL plan_cache_mode = auto"
 
 Key = tuple[bytes | str, tuple[int, ...]]
 """A statement and the types of its values: for others it is another statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A statement that the database has under a name, and what reads its rows, by their format: they have the same columns each time."""
+
+    name: bytes
+    readers: dict[Format, Reader] = field(default_factory=dict)
 
 
 class Result:
@@ -60,7 +70,7 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         array.adapt(self)
-        self._names: OrderedDict[Key, bytes] = OrderedDict()  # of the statements that are prepared
+        self._statements: OrderedDict[Key, Prepared] = OrderedDict()  # the one used last at the end
         self._last = 0
         self._for_all = False
         self._values = Transformer(self)
@@ -81,15 +91,15 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
         async with self.lock:
             tx, pgconn = self._values, self.pgconn
             sent = tx.dump_sequence(values, [PyFormat.AUTO] * len(values))
-            types, formats, result_format = tx.types or (), tx.formats, Format.BINARY if binary else Format.TEXT
+            types, formats, form = tx.types or (), tx.formats, Format.BINARY if binary else Format.TEXT
             await self._plan(for_all=prepare)
-            if prepare:
-                name = self._names.get((query, types)) or await self._prepare(query, types)
-                self._names.move_to_end((query, types))
-                pgconn.send_query_prepared(name, sent, formats, result_format)
-            else:
-                pgconn.send_query_params(_text(query), sent, types, formats, result_format)
-            return self._result(await self.wait(generators.execute(pgconn)))
+            if not prepare:
+                pgconn.send_query_params(_text(query), sent, types, formats, form)
+                return self._rows(await self._executed(), {}, form)
+            statement = self._statements.get((query, types)) or await self._prepare(query, types)
+            self._statements.move_to_end((query, types))
+            pgconn.send_query_prepared(statement.name, sent, formats, form)
+            return self._rows(await self._executed(), statement.readers, form)
 
     async def explain(self, query: str, values: Sequence[Any], *, prepare: bool = True) -> str:
         """How the database goes about a statement when `run` has it executed, by executing it: EXPLAIN (ANALYZE, BUFFERS).
@@ -107,11 +117,11 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
             tx.dump_sequence(values, [PyFormat.AUTO] * len(values))
             types = tx.types or ()
             await self._plan(for_all=True)
-            name = self._names.get((query, types)) or await self._prepare(query, types)
+            statement = self._statements.get((query, types)) or await self._prepare(query, types)
             literals = b", ".join(map(tx.as_literal, values))
-            execute = b"EXECUTE %s (%s)" % (name, literals) if values else b"EXECUTE " + name
+            execute = b"EXECUTE %s (%s)" % (statement.name, literals) if values else b"EXECUTE " + statement.name
             pgconn.send_query_params(_EXPLAIN.encode() + execute, None)
-            return self._result(await self.wait(generators.execute(pgconn)))
+            return self._rows(await self._executed(), {}, Format.TEXT)
 
     async def _plan(self, *, for_all: bool) -> None:
         """Sees to it that what comes next has a plan for all values, or one for its own.
@@ -130,32 +140,62 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
 
     async def _ask(self, query: bytes) -> None:
         self.pgconn.send_query_params(query, None)
-        self._good(await self.wait(generators.execute(self.pgconn)))
+        self._good(await self._executed())
 
-    def _result(self, results: Sequence[PGresult]) -> Result:
+    async def _executed(self) -> list[PGresult]:
+        """Sends what is ready to be sent, and has the results: as psycopg's `generators.execute`, without a generator."""
+        pgconn = self.pgconn
+        results: list[PGresult] = []
+        try:
+            if pgconn.flush():  # more than the socket takes
+                return await self.wait(generators.execute(pgconn))
+            while True:
+                while pgconn.is_busy():
+                    await self._wait_readable()
+                    pgconn.consume_input()
+                result = pgconn.get_result()
+                if result is None:
+                    return results
+                results.append(result)
+        except asyncio.CancelledError:
+            await self._abandon(generators.fetch_many(pgconn))
+            raise
+        except psycopg.OperationalError:
+            self._unwatch()
+            if any(one.status == ExecStatus.FATAL_ERROR for one in results):
+                return results  # which tell why the database has ended the connection
+            raise
+
+    def _rows(self, results: Sequence[PGresult], readers: dict[Format, Reader], form: Format) -> Result:
         (result,) = results
-        if result.status == ExecStatus.TUPLES_OK:
-            tx = Transformer(self)
-            tx.set_pgresult(result)
-            return Result(tx.load_rows(0, result.ntuples, tuple), result.ntuples)
-        self._good(results)
-        return Result([], result.command_tuples or 0)
+        if result.status != ExecStatus.TUPLES_OK:
+            self._good(results)
+            return Result([], result.command_tuples or 0)
+        reader = readers.get(form)
+        if reader is None:
+            reader = readers[form] = Transformer(self)
+            reader.set_pgresult(result)
+        else:
+            reader.set_pgresult(result, set_loaders=False)
+        rows = reader.load_rows(0, result.ntuples, tuple)
+        reader.set_pgresult(None, set_loaders=False)  # which may be large
+        return Result(rows, result.ntuples)
 
     def _good(self, results: Sequence[PGresult]) -> None:
         for result in results:
             if result.status != ExecStatus.COMMAND_OK:
                 raise error_from_result(result, encoding=self.info.encoding)
 
-    async def _prepare(self, query: bytes | str, types: tuple[int, ...]) -> bytes:
-        if len(self._names) >= MOST_PREPARED:
-            _, oldest = self._names.popitem(last=False)
-            await self._ask(b"DEALLOCATE " + oldest)
+    async def _prepare(self, query: bytes | str, types: tuple[int, ...]) -> Prepared:
+        if len(self._statements) >= MOST_PREPARED:
+            _, oldest = self._statements.popitem(last=False)
+            await self._ask(b"DEALLOCATE " + oldest.name)
         self._last += 1
-        name = b"mediconnect_%d" % self._last
-        self.pgconn.send_prepare(name, _text(query), types)
-        self._good(await self.wait(generators.execute(self.pgconn)))
-        self._names[query, types] = name
-        return name
+        made = Prepared(b"mediconnect_%d" % self._last)
+        self.pgconn.send_prepare(made.name, _text(query), types)
+        self._good(await self._executed())
+        self._statements[query, types] = made
+        return made
 
     async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:  # noqa: ASYNC109 - the signature of psycopg
         """As AsyncConnection.wait, without its timer, and the socket stays watched for the next."""

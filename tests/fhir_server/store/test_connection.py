@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -11,6 +12,7 @@ from fhir_server.store import connection
 from fhir_server.store.connection import Connection
 from fhir_server.store.pool import Pool
 
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 Story = Callable[[Connection], Awaitable[None]]
 
 
@@ -46,6 +48,17 @@ def test_rows_come_as_python_values(database_url: str, prepare: bool, binary: bo
             assert await result.fetchall() == [(1, "ü1", b"\x00\xff", None), (2, "ü2", b"\x00\xff", None)]
             assert await result.fetchone() == (1, "ü1", b"\x00\xff", None)
             assert result.rowcount == 2
+
+    on_connection(database_url, story)
+
+
+def test_a_statement_is_read_in_either_format_each_time_anew(database_url: str):
+    async def story(conn: Connection) -> None:
+        for rows, binary in ((2, False), (1, True), (0, True), (3, False), (1, True)):
+            result = await conn.run(
+                "SELECT n, now() > $1 FROM generate_series(1, $2) AS s (n)", (LONG_AGO, rows), binary=binary
+            )
+            assert await result.fetchall() == [(n + 1, True) for n in range(rows)]
 
     on_connection(database_url, story)
 
@@ -155,7 +168,7 @@ def test_a_connection_that_ends_under_a_statement_fails_it(database_url: str):
         await asyncio.sleep(0.1)
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
             await other.execute("SELECT pg_terminate_backend(%s)", (conn.info.backend_pid,))
-        with pytest.raises(psycopg.OperationalError):
+        with pytest.raises(psycopg.errors.AdminShutdown):
             await waiting
         assert conn.closed
 
