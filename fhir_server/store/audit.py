@@ -1,6 +1,6 @@
 """The record of what happened, before it is sealed, and the seals.
 
-The tables are in migrations/0007_access.sql, 0012_notes.sql, 0013_reads.sql and 0014_reads_together.sql; what they mean:
+The tables are in migrations/0007_access.sql and 0023_notes_alone.sql; what they mean:
 docs/access.md. Notes are appended here, or by the statement that reads or writes: store/noted.py.
 """
 
