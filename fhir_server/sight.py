@@ -7,7 +7,8 @@ than it seemed. So an old version is seen by those only who may see the last one
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+import msgspec
 
 from fhir_server.access.element import shown
 from fhir_server.access.judge import admits, holds, leads_out
@@ -49,7 +50,7 @@ async def stored(context: Context, kind: str, resource_id: str) -> Version | Non
     kept = await seen(context, kind, resource_id, kept, current=True)
     if kept is None or kept.content is None or context.rights is None:
         return kept
-    return replace(kept, content=shown(context.rights, kept.content))
+    return msgspec.structs.replace(kept, content=shown(context.rights, kept.content))
 
 
 async def sees(context: Context, conn: Connection, letter: str, kind: str, told: Iterable[bytes]) -> bool:

@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/security.html#audit and https://profiles.ihe.net/ITI/BAL
 import asyncio
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
@@ -24,8 +24,7 @@ LONGEST = 8192
 _PATIENT = re.compile(rb'(Patient/[A-Za-z0-9\-.]{1,64})"')
 
 
-@dataclass(slots=True)
-class Trail:
+class Trail(msgspec.Struct):
     """What a request leaves behind. `written`: the transaction of its write has noted it already.
 
     `reads`: what is noted of any read of one resource by this bearer, encoded, but for the request and the resource.
@@ -34,14 +33,14 @@ class Trail:
     request: str
     network: str
     token: AccessToken | None = None
-    reads: bytes = b""
+    reads: str = ""
     written: bool = False
     used: bool = False
 
     def begun(self) -> "Trail":
         """This trail for the request itself; for its parts, such as entries of a Bundle, one of their own."""
         if self.used:
-            return replace(self, written=False)
+            return msgspec.structs.replace(self, written=False)
         self.used = True
         return self
 
@@ -69,10 +68,10 @@ class Trail:
         )
 
 
-def reads_of(token: AccessToken, network: str) -> bytes:
+def reads_of(token: AccessToken, network: str) -> str:
     """What is noted of every read that succeeds by a bearer from a network: all but the request and what was read."""
     note = Trail("", network, token).note("read", 200)
-    return encoded(msgspec.structs.replace(note, request=None))
+    return encoded(msgspec.structs.replace(note, request=None)).decode()
 
 
 def outcome_of(status: int) -> int:

@@ -49,9 +49,9 @@ async def authenticated(context: Context, request: Request, network: str) -> Con
 
 
 @lru_cache(maxsize=4096)
-def _borne(context: Context, caller: Caller, network: str) -> tuple[Context, bytes]:
+def _borne(context: Context, caller: Caller, network: str) -> tuple[Context, str]:
     """The caller's context, and what is noted of each read: kept, for they take as long to make as a token to be looked up."""
-    reads = reads_of(caller.token, network) if caller.token is not None else b""
+    reads = reads_of(caller.token, network) if caller.token is not None else ""
     return replace(context, caller=caller), reads
 
 

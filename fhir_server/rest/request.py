@@ -5,8 +5,9 @@ https://hl7.org/fhir/R4/http.html#general
 
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from fhir_server.access.audit import Trail
 from fhir_server.interactions.url import Pairs, split_path, split_query
@@ -16,8 +17,7 @@ from fhir_server.settings import Settings
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """One request, of HTTP or of a batch entry. `resource` is the body where it was parsed already.
 
     `trail` is what an HTTP request leaves behind, where an audit trail is kept; that of an entry is part of it.

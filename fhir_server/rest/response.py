@@ -3,18 +3,18 @@
 https://hl7.org/fhir/R4/http.html#Status-Codes, #ops and #versioning
 """
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
+
+import msgspec
 
 from fhir_server.etag import etag
 
 Headers = list[tuple[str, str]]
 
 
-@dataclass(slots=True)
-class Response:
+class Response(msgspec.Struct):
     """One answer, of HTTP or of a batch entry.
 
     `content` is a resource's JSON text as stored or spliced, which the endpoint brings into the wanted format; `raw` is
@@ -24,7 +24,7 @@ class Response:
 
     status: int
     content: bytes | None = None
-    headers: Headers = field(default_factory=list)
+    headers: Headers = msgspec.field(default_factory=list)
     raw: tuple[str, bytes] | None = None
     outcome: bytes | None = None
     written: datetime | None = None

@@ -4,10 +4,10 @@ The notes are those of store/audit.py; docs/access.md.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from fhir_server.store import array
-from fhir_server.store.array import Binary
 from fhir_server.store.audit import APPEND, Note, rows_of
 from fhir_server.store.changes import BRIEFLY, WRITE, KnownShapes, Write, number, parameters
 from fhir_server.store.connection import Connection
@@ -34,14 +34,14 @@ SELECT n, content, version, written, method FROM found WHERE seq IS NOT NULL
 """
 
 
-class NotedRead(NamedTuple):
+class NotedRead(msgspec.Struct, frozen=True, gc=False):
     """A resource to be read, and what there is to note where it exists and is not deleted.
 
-    `bearer`: what is the same for all reads by the same bearer, a Note as `encoded` gives it; `request`: the request's own number.
+    `bearer`: what is the same for all reads by the same bearer, a Note as JSON; `request`: the request's own number.
     """
 
     target: Target
-    bearer: bytes
+    bearer: str
     request: str
 
 
@@ -68,8 +68,7 @@ async def read_noted(conn: Connection, tenant: int, reads: Sequence[NotedRead]) 
     bearers = {bearer: str(n) for n, bearer in enumerate(dict.fromkeys([read.bearer for read in reads]))}
     callers = array.plain([bearers[read.bearer] for read in reads])
     requests = array.text([read.request for read in reads])
-    notes = Binary(b"[" + b",".join(bearers) + b"]")  # of json the binary form is the text
-    values = (tenant, *columns([read.target for read in reads]), notes, callers, requests)
+    values = (tenant, *columns([read.target for read in reads]), f"[{','.join(bearers)}]", callers, requests)
     cursor = await conn.run(READ_NOTED, values, binary=True)
     found = {n: version_of(*row) for n, *row in await cursor.fetchall()}
     return [found.get(n) for n in range(1, len(reads) + 1)]

@@ -4,8 +4,9 @@ https://hl7.org/fhir/R4/http.html#read, #vread and #history
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from fhir_server.store import array
 from fhir_server.store.connection import Connection
@@ -57,8 +58,7 @@ CROSS JOIN LATERAL (SELECT pk FROM resource WHERE tenant = $1 AND type = w.type 
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True, gc=False):
     """One version of one resource; content is its exact text in UTF-8, None for a deletion."""
 
     content: bytes | None
@@ -67,8 +67,7 @@ class Version:
     method: str
 
 
-@dataclass(frozen=True, slots=True)
-class Current:
+class Current(msgspec.Struct, frozen=True, gc=False):
     """What a writer must know of a resource that exists: its key, its latest version, and the text of that.
 
     `remembered`: that of when this process wrote it; who builds on it learns when writing whether it is the latest still.

@@ -66,7 +66,7 @@ def test_a_read_and_its_note_are_one_statement(database_url: str):
         for name in ("one", "two", "gone"):
             await change(context, Change("Patient", name, {"resourceType": "Patient", "id": name}))
         await change(context, Change("Patient", "gone", None))
-        bearers = [encoded(note(client=one, detail='"\0\\')) for one in ("app", "other")]
+        bearers = [encoded(note(client=one, detail='"\0\\')).decode() for one in ("app", "other")]
         reads = [
             NotedRead((code, name), bearers[n % 2], f"call-{n}")
             for n, name in enumerate(("two", "never", "gone", "one", "two"))

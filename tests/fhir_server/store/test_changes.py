@@ -70,7 +70,8 @@ def test_what_is_read_and_written_is_looked_up_by_key_where_nothing_was_analysed
             following = [
                 version(context, name, 2, one.pk, patient(name, gender="male")) for (_, name), one in found.items()
             ]
-            reads = [NotedRead(target, encoded(Note(subtype="read", status=200, outcome=0)), "r") for target in targets]
+            note = encoded(Note(subtype="read", status=200, outcome=0)).decode()
+            reads = [NotedRead(target, note, "r") for target in targets]
             for doing in (
                 lambda: read_each(conn, context.tenant, targets),
                 lambda: current(conn, context.tenant, targets, lock=True),
