@@ -8,6 +8,7 @@ answers a moment ago and are likely to ask again, a batch is filled with them fi
 
 import asyncio
 import functools
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -78,7 +79,9 @@ class Gather(Generic[W, R]):
             self._open.discard(lane)  # here and not when the task is done: who came in between would wait for nobody
 
     async def _fill(self) -> None:
-        for _ in range(self._rounds):
+        for number in range(self._rounds):
+            if number:
+                os.sched_yield()  # to whoever is about to ask, or the database, where they wait for this very processor
             await asyncio.sleep(0)  # what has come in the meantime goes along
             if not self._waiting or len(self._waiting) >= min(self._there, self._most):
                 break

@@ -23,7 +23,7 @@ MOST_READ = 64
 MOST_WRITTEN = 32
 LARGE = 1 << 20  # bytes
 # Of the event loop, at most, before a batch goes that waits for the disk: who is about to come goes along. A write is worth more.
-ROUNDS_OF_READS, ROUNDS_OF_WRITES = 6, 32
+ROUNDS_OF_READS, ROUNDS_OF_WRITES = 24, 32
 
 
 @dataclass(frozen=True, slots=True)
