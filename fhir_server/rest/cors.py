@@ -3,7 +3,7 @@
 https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 from fhir_server.rest.response import Headers
@@ -24,14 +24,13 @@ def _origins(setting: str) -> frozenset[str]:
     return frozenset(origin.strip().rstrip("/") for origin in setting.split(",") if origin.strip())
 
 
-def cors_headers(settings: Settings, headers: Iterable[tuple[bytes, bytes]], *, public: bool = False) -> Headers:
+def cors_headers(settings: Settings, origin: str | None, *, public: bool = False) -> Headers:
     """What an answer to a page of another origin carries; where origins are named, caches must tell them apart.
 
     `public`: any page may read it, whatever the settings say.
     """
     if public:
         return ANY
-    origin = next((value.decode("latin-1") for name, value in headers if name == b"origin"), None)
     allowed = _origins(settings.cors_origins)
     if "*" in allowed:
         return ANY if origin is not None else []

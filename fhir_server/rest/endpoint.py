@@ -27,9 +27,10 @@ from fhir_server.rest.shape import transform_of
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
-CLIENT_ID = re.compile(rb"[A-Za-z0-9._\-]{1,64}")
+CLIENT_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 # Every page on the web may read these, whatever origins the settings name.
 PUBLIC = frozenset((b"/metadata", b"/.well-known/smart-configuration"))
+PLAIN = Rendering()
 VARY = (b"vary", b"Accept, Accept-Encoding, Prefer")
 
 log = logging.getLogger("mediconnect.access")
@@ -45,29 +46,27 @@ class Endpoint:
         self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        number, started = self._request_id(scope), time.perf_counter()
+        started, headers = time.perf_counter(), headers_of(scope)
+        number = self._request_id(headers)
         REQUEST_ID.set(number)
         context = self.context()
-        rendering, response = await self._answer(context, scope, receive)
-        headers = [
-            ("x-request-id", number),
-            *cors_headers(context.settings, scope["headers"], public=scope["raw_path"][len(self.prefix) :] in PUBLIC),
-        ]
-        status = await send_response(scope, send, response, rendering, headers)
+        rendering, response = await self._answer(context, scope, headers, receive)
+        public = scope["raw_path"][len(self.prefix) :] in PUBLIC
+        more = [("x-request-id", number), *cors_headers(context.settings, headers.get("origin"), public=public)]
+        status = await send_response(scope, send, response, rendering, more)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s %s %d %.1f ms", number, scope["method"], status, (time.perf_counter() - started) * 1000)
 
-    def _request_id(self, scope: Scope) -> str:
+    def _request_id(self, headers: Mapping[str, str]) -> str:
         """The client's own id for the request where it is fit for a log, else one of ours."""
-        for name, value in scope["headers"]:
-            if name == b"x-request-id" and CLIENT_ID.fullmatch(value):
-                return str(value.decode())
-        return f"{self._process}-{next(self._numbers)}"
+        own = headers.get("x-request-id")
+        return own if own is not None and CLIENT_ID.fullmatch(own) else f"{self._process}-{next(self._numbers)}"
 
-    async def _answer(self, context: Context, scope: Scope, receive: Receive) -> tuple[Rendering, Response]:
-        rendering = Rendering()
+    async def _answer(
+        self, context: Context, scope: Scope, headers: Mapping[str, str], receive: Receive
+    ) -> tuple[Rendering, Response]:
+        rendering = PLAIN
         try:
-            headers = headers_of(scope)
             rendering = accepted(headers)
             request = request_of(scope, scope["raw_path"][len(self.prefix) :], headers, context.settings)
             if request.method == "OPTIONS":
