@@ -27,7 +27,7 @@ _PATIENT = re.compile(rb'(Patient/[A-Za-z0-9\-.]{1,64})"')
 class Trail(msgspec.Struct):
     """What a request leaves behind. `written`: the transaction of its write has noted it already.
 
-    `reads`: what is noted of any read of one resource by this bearer, encoded, but for the request and the resource.
+    `reads`: what is noted of any read of one resource by this bearer, as JSON, but for the request and the resource.
     """
 
     request: str

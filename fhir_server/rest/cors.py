@@ -27,7 +27,7 @@ def _origins(setting: str) -> frozenset[str]:
 def cors_headers(settings: Settings, origin: str | None, *, public: bool = False) -> Headers:
     """What an answer to a page of another origin carries; where origins are named, caches must tell them apart.
 
-    `public`: any page may read it, whatever the settings say.
+    `origin`: that of the page, None where none asks; `public`: any page may read it, whatever the settings say.
     """
     if public:
         return ANY

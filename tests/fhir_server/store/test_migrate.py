@@ -1,12 +1,13 @@
 """Migrations of a database that holds something already."""
 
 import asyncio
+from contextlib import suppress
 
 import psycopg
 import pytest
 
 from fhir_server.store import migrate as module
-from fhir_server.store.audit import Note, encoded, waiting
+from fhir_server.store.audit import Note, append, encoded, waiting
 from fhir_server.store.migrate import migrate, migrations
 from fhir_server.store.pool import Pool
 
@@ -43,15 +44,15 @@ def test_notes_that_wait_to_be_sealed_outlive_the_new_table(empty_database_url: 
     asyncio.run(story())
 
 
-def test_another_tenant_sees_no_notes(database_url: str):
-    async def story() -> None:
-        pool = Pool(database_url, tenant=2, size=1)
+def test_another_tenant_neither_sees_notes_nor_adds_them(database_url: str):
+    async def count(tenant: int) -> int:
+        pool = Pool(database_url, tenant=tenant, size=1)
         await pool.open()
         async with pool.connection() as conn:
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                await conn.run(
-                    "INSERT INTO audit (tenant, notes, events) VALUES ($1, $2::json, 1)", (1, encoded([READ]).decode())
-                )
+            with suppress(psycopg.errors.InsufficientPrivilege):
+                await append(conn, 1, [READ])
+            found = (await (await conn.execute("SELECT count(*) FROM audit")).fetchone() or (0,))[0]
         await pool.close()
+        return int(found)
 
-    asyncio.run(story())
+    assert [asyncio.run(count(tenant)) for tenant in (2, 1, 2, 1)] == [0, 1, 0, 2]
