@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from itertools import chain
 from typing import Any, Self
 
@@ -58,6 +59,7 @@ class OutOfBoundsError(ArithmeticError):
         self.text = text
 
 
+@lru_cache(maxsize=4096)  # most are among few: prices, what a scale shows
 def number(text: str) -> Decimal:
     """The exact number of a JSON number's text with a point or an exponent; its digits come out as they went in.
 
@@ -105,6 +107,12 @@ def parse_json(data: bytes, *, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
         for path in _nulls(value, str(value.get("resourceType", "$"))):
             raise refuse("structure", f"{path} is null; in FHIR a member without a value is left out", path)
     return value
+
+
+def parse_stored(data: bytes) -> dict[str, Any]:
+    """The resource of a text that this server has written, as parse_json gave it, but for the sign of a negative zero."""
+    resource: dict[str, Any] = _decode(data)
+    return resource
 
 
 def parse_value(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:

@@ -7,12 +7,13 @@ is an AuditEvent for each of them, or where those are very many one that names t
 """
 
 import base64
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 from msgspec.structs import replace
 
+from fhir_server.moment import instant
 from fhir_server.store.audit import Note
 
 PROFILE = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit."
@@ -79,11 +80,6 @@ def audit_event(note: Note, recorded: datetime, resource_id: str, sealed: dateti
         )
     agents = _agents(note, base) if note.operator is None else _terminal(note, base)
     return {**event, "agent": agents, "source": source(base), **_entities(note)}
-
-
-def instant(moment: datetime) -> str:
-    """The moment in UTC with milliseconds."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def source(base: str) -> dict[str, Any]:

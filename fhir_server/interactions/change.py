@@ -9,17 +9,18 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from fhir_server.access.audit import Trail, patients_in
 from fhir_server.access.element import completed, patched, shown
 from fhir_server.access.write import Letter, check_after, check_before, may_see
 from fhir_server.context import Context
 from fhir_server.etag import etag
-from fhir_server.json import dump_json, parse_json
+from fhir_server.json import dump_json, parse_json, parse_stored
+from fhir_server.moment import instant
 from fhir_server.outcome import Issue, Refusal, refuse
 from fhir_server.search.difference import difference
 from fhir_server.search.index import extract, shape_of
@@ -40,8 +41,7 @@ BEAT = 10.0  # seconds after which the database is told that its transaction is 
 MILLISECOND = timedelta(milliseconds=1)
 
 
-@dataclass(slots=True)
-class Change:
+class Change(msgspec.Struct):
     """What is to become of one resource.
 
     `resource` is the new content of a create or update, `patch` makes it from the current one, neither means delete.
@@ -70,8 +70,7 @@ class Change:
         return "d" if self.deletes else "c" if self.fresh and not self.updates else "u"
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """What a change came to. `changed` is False where the stored version already said the same.
 
     `shown`: whether the caller may see the content, who may perhaps only write it. `before`: what a delete removed.
@@ -186,7 +185,7 @@ async def _check_after(context: Context, changes: Sequence[Change], stored: Sequ
                 with placed_at(change.place):
                     await check_after(rights, search, change.letter, one.type, one.content, written)
                 seen = await may_see(rights, search, one.type, one.content)
-                told.append(replace(one, shown=seen, content=shown(rights, one.content)))
+                told.append(msgspec.structs.replace(one, shown=seen, content=shown(rights, one.content)))
             else:
                 told.append(one)
     return told
@@ -279,6 +278,8 @@ async def _current(context: Context, changes: Sequence[Change], *, lock: bool) -
 
 
 def _placed(context: Context, change: Change, known: Current | None, now: datetime) -> tuple[Stored, Write | None]:
+    if not change.place:
+        return _plan(context, change, known, now)
     with placed_at(change.place):
         return _plan(context, change, known, now)
 
@@ -426,8 +427,8 @@ def _difference(
 ) -> tuple[Rows, Rows, Rows | None]:
     """The rows that come, those that go, and all there are then, where those of the version before are remembered."""
     assert known.content is not None
-    added, removed = difference(parse_json(known.content), resource, context.parameters, context.tenant)
     before = _remembered(context, change, known)
+    added, removed = difference(parse_stored(known.content), resource, context.parameters, context.tenant, before)
     return added, removed, None if before is None else before.changed(added, removed)
 
 
@@ -442,7 +443,7 @@ def _rows(context: Context, change: Change, known: Current) -> Rows:
     """The rows that the stored version has in the index."""
     assert known.content is not None
     before = _remembered(context, change, known)
-    return before if before is not None else extract(parse_json(known.content), context.parameters, context.tenant)
+    return before if before is not None else extract(parse_stored(known.content), context.parameters, context.tenant)
 
 
 def _remembered(context: Context, change: Change, known: Current) -> Rows | None:
@@ -458,12 +459,6 @@ def _milliseconds(moment: datetime) -> datetime:
 def _later(now: datetime, known: Current) -> datetime:
     """Now, but after the version before, also when the clock was set back."""
     return max(_milliseconds(now), known.written + MILLISECOND)
-
-
-@lru_cache(maxsize=256)  # one moment for all that a transaction writes
-def instant(moment: datetime) -> str:
-    """The instant as it stands in meta.lastUpdated: UTC with milliseconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
 def stamped(resource: dict[str, Any], resource_id: str, version: int, written: datetime) -> dict[str, Any]:

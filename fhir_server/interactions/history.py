@@ -10,7 +10,7 @@ from typing import LiteralString
 from fhir_server.access.logic import ALL
 from fhir_server.access.narrow import missing
 from fhir_server.context import Context
-from fhir_server.interactions.change import instant
+from fhir_server.moment import instant
 from fhir_server.outcome import refuse
 from fhir_server.search.bundle import quoted
 from fhir_server.search.execute import rows_of

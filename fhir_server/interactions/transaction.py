@@ -12,13 +12,14 @@ from fhir_server.access.element import shown
 from fhir_server.context import Context
 from fhir_server.etag import etag, versions_of
 from fhir_server.interactions.batch import response
-from fhir_server.interactions.change import TURN, Change, Stored, apply, instant
+from fhir_server.interactions.change import TURN, Change, Stored, apply
 from fhir_server.interactions.conditional import find_each, lock, lock_key, only, query_of
 from fhir_server.interactions.entry import Answer, Dispatch, Entry, PatchOf, entry_of, items_of
 from fhir_server.interactions.identity import Targets, identities, resolve_conditional_references
 from fhir_server.interactions.links import Identities, rewritten
 from fhir_server.interactions.step import Step, placed, step_of, writes
 from fhir_server.interactions.write import identified, outcome_of, selected_for_delete
+from fhir_server.moment import instant
 from fhir_server.outcome import refuse
 from fhir_server.store.race import once
 from fhir_server.store.resources import current

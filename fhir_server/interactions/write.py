@@ -4,8 +4,9 @@ https://hl7.org/fhir/R4/http.html#create, #update, #patch and #delete
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from fhir_server.access.element import shown
 from fhir_server.context import Context

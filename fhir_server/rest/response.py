@@ -3,13 +3,12 @@
 https://hl7.org/fhir/R4/http.html#Status-Codes, #ops and #versioning
 """
 
-from datetime import UTC, datetime
-from email.utils import format_datetime
-from functools import lru_cache
+from datetime import datetime
 
 import msgspec
 
 from fhir_server.etag import etag
+from fhir_server.moment import http_date
 
 Headers = list[tuple[str, str]]
 
@@ -29,12 +28,6 @@ class Response(msgspec.Struct):
     outcome: bytes | None = None
     written: datetime | None = None
     shaped: bool = False  # _summary and _elements were applied already
-
-
-@lru_cache(maxsize=4096)  # what is read often, and all that one transaction wrote
-def http_date(moment: datetime) -> str:
-    """The moment as HTTP writes it, whole seconds."""
-    return format_datetime(moment.astimezone(UTC), usegmt=True)
 
 
 def version_headers(version: int, written: datetime) -> Headers:

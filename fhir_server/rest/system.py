@@ -10,11 +10,11 @@ from typing import Any
 from fhir_server.context import Context
 from fhir_server.interactions.batch import batch
 from fhir_server.interactions.capabilities import MODES, capabilities
-from fhir_server.interactions.change import instant
 from fhir_server.interactions.entry import Answer, Entry, entry_of
 from fhir_server.interactions.transaction import transaction
 from fhir_server.interactions.url import split_path, split_query
 from fhir_server.json import dump_json
+from fhir_server.moment import instant
 from fhir_server.operations.registry import stated
 from fhir_server.outcome import Refusal, did_you_mean, operation_outcome, refuse
 from fhir_server.rest.body import patch_of, resource_of

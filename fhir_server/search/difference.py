@@ -14,11 +14,13 @@ from fhir_server.store.rows import WHATEVER, Rows
 Json = dict[str, Any]
 
 
-def difference(old: Json, new: Json, parameters: Parameters, tenant: int) -> tuple[Rows, Rows]:
+def difference(
+    old: Json, new: Json, parameters: Parameters, tenant: int, before: Rows | None = None
+) -> tuple[Rows, Rows]:
     """The rows that the new version has and the old one has not, and the other way round.
 
     The same as by `extract` of both, but for the words of the second, of which it only tells that they go. `paths` of the first are
-    all of the new version's.
+    all of the new version's. `before`: all rows of the old version, where they are known.
     """
     resource_type = new.get("resourceType")
     if not isinstance(resource_type, str) or resource_type != old.get("resourceType"):
@@ -27,12 +29,11 @@ def difference(old: Json, new: Json, parameters: Parameters, tenant: int) -> tup
     if not adding.parts or _may_change_inside(adding, changed, old, new):
         return _apart(old, new, parameters, tenant)
     added, removed = Rows(), Rows()
-    for part in adding.parts:
-        if part.properties is None or not changed.isdisjoint(part.properties):
-            part.add(new, added)
-            part.add(old, removed)
-        elif not part.properties.isdisjoint(new):
-            part.mark(new, added)
+    touched = {n for name in ("", *changed) for n in adding.touched.get(name, ())}
+    _mark(adding, touched, new, added, before)
+    for part in [adding.parts[n] for n in touched]:
+        part.add(new, added)
+        part.add(old, removed)
     for properties, reads, add in adding.composites:
         if reads is None or not changed.isdisjoint(reads):
             for resource, rows in ((new, added), (old, removed)):
@@ -42,6 +43,16 @@ def difference(old: Json, new: Json, parameters: Parameters, tenant: int) -> tup
         added.texts.add(words.vectors(new))
         removed.texts.add(WHATEVER)
     return added.without(removed), removed.without(added)
+
+
+def _mark(adding: Adding, touched: set[int], new: Json, added: Rows, before: Rows | None) -> None:
+    """Adds to `paths` what the version before has, but for the parts that are touched."""
+    if before is not None:
+        added.paths |= before.paths.difference(*[adding.parts[n].keys for n in touched])
+        return
+    for n, part in enumerate(adding.parts):
+        if n not in touched and part.properties is not None and not part.properties.isdisjoint(new):
+            part.mark(new, added)
 
 
 def _may_change_inside(adding: Adding, changed: set[str], old: Json, new: Json) -> bool:

@@ -6,7 +6,8 @@ https://hl7.org/fhir/R4/search.html#index; worked rows are in docs/implementatio
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from fhir_server.search import collation, local_reference, words
@@ -20,6 +21,7 @@ from fhir_server.store.rows import Rows
 COLUMNS = frozenset(("_id", "_lastUpdated"))
 """Parameters that are columns of the table resource: they have no index rows."""
 
+T = TypeVar("T")
 Add = Callable[[dict[str, Any], Rows], None]
 """Adds the rows of one path, or of one composite, of a resource."""
 
@@ -41,24 +43,30 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What adds all rows of one path, and what adds to `paths` alone, that there are some; `properties` are those of the path."""
+    """What adds all rows of one path, and what adds to `paths` alone, that there are some; `properties` are those of the path.
+
+    `keys`: whatever it may add to `paths`.
+    """
 
     properties: frozenset[str] | None
     add: Add
     mark: Add
+    keys: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
 class Adding:
     """How resources of a type are indexed for one tenant: what adds rows by the JSON property it begins with.
 
-    So what is absent costs nothing. `parts` are the same by path. `composites` each come with the properties that they need one of,
+    So what is absent costs nothing. `parts` are the same by path, and `touched` which of them begin with a property; those that tell of
+    none are under the name "". `composites` each come with the properties that they need one of,
     and those they depend on, None where that is not known. `links` are the properties that references stand in, from which
     chains go on into contained resources; None where they may stand anywhere. `inside` are the steps of contained resources by the
     path that leads to them and their type, each with the plan it was made from.
     """
 
     parts: tuple[Part, ...]
+    touched: Mapping[str, tuple[int, ...]]
     by_property: Mapping[str, tuple[Add, ...]]
     always: tuple[Add, ...]
     composites: tuple[tuple[frozenset[str], frozenset[str] | None, Add], ...]
@@ -165,6 +173,7 @@ def _adding(plan: Plan, tenant: int, base: str) -> Adding:
         parts = tuple(_part(step, tenant, base) for step in plan.steps)
         found = plan.made[tenant, base] = Adding(
             parts,
+            _by_property((part.properties or ("",), n) for n, part in enumerate(parts)),
             _by_property((part.properties, part.add) for part in parts if part.properties is not None),
             tuple(part.add for part in parts if part.properties is None),
             tuple((place.properties, place.reads, composite.extractor(place, tenant)) for place in plan.composites),
@@ -174,17 +183,18 @@ def _adding(plan: Plan, tenant: int, base: str) -> Adding:
     return found
 
 
-def _by_property(made: Iterable[tuple[Iterable[str], Add]]) -> Mapping[str, tuple[Add, ...]]:
-    found: dict[str, tuple[Add, ...]] = {}
-    for names, add in made:
+def _by_property(made: Iterable[tuple[Iterable[str], T]]) -> Mapping[str, tuple[T, ...]]:
+    found: dict[str, tuple[T, ...]] = {}
+    for names, one in made:
         for name in names:
-            found[name] = (*found.get(name, ()), add)
+            found[name] = (*found.get(name, ()), one)
     return found
 
 
 def _part(step: _Step, tenant: int, base: str) -> Part:
     marks = (_target_types(step, tenant),) if step.targets else ()
-    return Part(step.path.properties, _adder(step, tenant, base), _adding_by(step, tenant, marks))
+    keys = frozenset((_present(step, tenant), *_targets_present(step, tenant).values()))
+    return Part(step.path.properties, _adder(step, tenant, base), _adding_by(step, tenant, marks), keys)
 
 
 def _adder(step: _Step, tenant: int, base: str) -> Add:
@@ -193,8 +203,7 @@ def _adder(step: _Step, tenant: int, base: str) -> Add:
 
 
 def _adding_by(step: _Step, tenant: int, extractors: tuple[Extractor, ...]) -> Add:
-    nodes_of = step.path.nodes
-    present = key(tenant, step.path.resource_type, step.path.text, "path")
+    nodes_of, present = step.path.nodes, _present(step, tenant)
 
     def add(resource: dict[str, Any], rows: Rows) -> None:
         nodes = nodes_of(resource)
@@ -204,6 +213,16 @@ def _adding_by(step: _Step, tenant: int, extractors: tuple[Extractor, ...]) -> A
                 extract(nodes, rows)
 
     return add
+
+
+def _present(step: _Step, tenant: int) -> int:
+    """What stands in `paths` where the step has a value."""
+    return key(tenant, step.path.resource_type, step.path.text, "path")
+
+
+def _targets_present(step: _Step, tenant: int) -> dict[str, int]:
+    """What stands in `paths` where a reference leads to one of the types that some parameter is restricted to."""
+    return {name: key(tenant, step.path.resource_type, step.path.text, "path", name) for name in step.targets}
 
 
 def _extractors(step: _Step, tenant: int, base: str) -> Iterator[Extractor]:
@@ -221,7 +240,7 @@ def _extractors(step: _Step, tenant: int, base: str) -> Iterator[Extractor]:
 
 def _target_types(step: _Step, tenant: int) -> Extractor:
     """Adds to `paths` which of the types that some parameter is restricted to the references lead to."""
-    known = {name: key(tenant, step.path.resource_type, step.path.text, "path", name) for name in step.targets}
+    known = _targets_present(step, tenant)
 
     def extract(nodes: list[Node], rows: Rows) -> None:
         for _, value in nodes:
@@ -234,7 +253,12 @@ def _target_types(step: _Step, tenant: int) -> Extractor:
 
 def shape_of(tenant: int, resource_type: str, rows: Rows) -> int:
     """The id of the set of paths that a resource has values for."""
-    return key(tenant, resource_type, "", "shape", *map(str, sorted(rows.paths)))
+    return _shape(tenant, resource_type, frozenset(rows.paths))
+
+
+@lru_cache(maxsize=4096)
+def _shape(tenant: int, resource_type: str, paths: frozenset[int]) -> int:
+    return key(tenant, resource_type, "", "shape", *map(str, sorted(paths)))
 
 
 def missing_keys(parameter: Parameter, tenant: int) -> list[int]:

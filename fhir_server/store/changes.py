@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+import msgspec
 import psycopg
 
 from fhir_server.store import array
@@ -20,8 +21,7 @@ from fhir_server.store.rows import Rows
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class Write:
+class Write(msgspec.Struct):
     """One version to be written. `pk` is 0 and `version` 1 for a resource whose id was never used; when it is written `pk` is known.
 
     method: C create, U update, P patch, D delete (content None). `shape` is the id of the set of paths in `added`.

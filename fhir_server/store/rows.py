@@ -3,8 +3,9 @@
 https://hl7.org/fhir/R4/search.html#index; the tables are in store/migrations/0001_store.sql, as 0018_narrow_rows.sql has changed them.
 """
 
-from dataclasses import dataclass, field
 from decimal import Decimal
+
+import msgspec
 
 Token = int  # key
 Reference = tuple[int, int]  # key of the path, key of the target
@@ -17,18 +18,17 @@ WHATEVER: Text = ("", "")  # stands for the words of a resource, of which it has
 Quantity = tuple[int, Decimal, Decimal, int | None, int | None, int | None, Decimal | None, Decimal | None]
 
 
-@dataclass(slots=True)
-class Rows:
+class Rows(msgspec.Struct):
     """The rows of one resource, each kind a set, so that an update touches only what differs."""
 
-    tokens: set[Token] = field(default_factory=set)
-    references: set[Reference] = field(default_factory=set)
-    strings: set[String] = field(default_factory=set)
-    dates: set[Date] = field(default_factory=set)
-    numbers: set[Number] = field(default_factory=set)
-    quantities: set[Quantity] = field(default_factory=set)
-    texts: set[Text] = field(default_factory=set)  # one, or none of a resource that is deleted
-    paths: set[int] = field(default_factory=set)  # keys of the paths that have a value: the shape
+    tokens: set[Token] = msgspec.field(default_factory=set)
+    references: set[Reference] = msgspec.field(default_factory=set)
+    strings: set[String] = msgspec.field(default_factory=set)
+    dates: set[Date] = msgspec.field(default_factory=set)
+    numbers: set[Number] = msgspec.field(default_factory=set)
+    quantities: set[Quantity] = msgspec.field(default_factory=set)
+    texts: set[Text] = msgspec.field(default_factory=set)  # one, or none of a resource that is deleted
+    paths: set[int] = msgspec.field(default_factory=set)  # keys of the paths that have a value: the shape
 
     def without(self, other: "Rows") -> "Rows":
         """The rows that `other` does not have."""

@@ -5,8 +5,8 @@ https://hl7.org/fhir/R4/http.html#read, #create and #update
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import psycopg
 
 from fhir_server.store.audit import Note
@@ -26,8 +26,7 @@ LARGE = 1 << 20  # bytes
 ROUNDS_OF_READS, ROUNDS_OF_WRITES = 24, 32
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """Versions to be written, all or none, each of another resource, with what is to be known of them.
 
     `generation`: that of the search parameters that all their index rows were made by.

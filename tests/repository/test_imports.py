@@ -31,7 +31,7 @@ LAYERS = (
     ("access",),
     ("search",),
     ("store",),
-    ("etag", "json", "outcome", "packages", "processors", "settings", "validation"),
+    ("etag", "json", "moment", "outcome", "packages", "processors", "settings", "validation"),
 )
 LOWEST = len(LAYERS) - 1
 # Modules that stand lower than their folder, because they know nothing of it; they import only the bottom. None so far.

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from fhir_server.context import Context
@@ -91,7 +92,7 @@ def test_a_change_follows_what_is_stored(
         (GONE, Change("Patient", "one", patch=renamed), "410 deleted", None),
         (
             SECOND,
-            replace(SECOND, resource={"resourceType": "Patient", "id": "one", "nane": 1}),
+            msgspec.structs.replace(SECOND, resource={"resourceType": "Patient", "id": "one", "nane": 1}),
             "400 structure",
             "Second",
         ),

@@ -2,11 +2,11 @@
 
 import copy
 from collections import defaultdict
-from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,10 +31,11 @@ def assert_told(old: dict[str, Any], new: dict[str, Any], parameters: Parameters
     before, after = index.extract(old, known, TENANT), index.extract(new, known, TENANT)
     added, removed = difference(old, new, known, TENANT)
     come, gone = after.without(before), before.without(after)
-    assert replace(added, texts=come.texts) == come
-    assert replace(removed, paths=before.paths, texts=gone.texts) == gone
+    assert msgspec.structs.replace(added, texts=come.texts) == come
+    assert msgspec.structs.replace(removed, paths=before.paths, texts=gone.texts) == gone
     assert_words_told(before.texts, after.texts, added.texts, removed.texts)
     assert before.changed(added, removed) == after
+    assert difference(old, new, known, TENANT, before) == (added, removed)
 
 
 def assert_words_told(before: set[Any], after: set[Any], added: set[Any], removed: set[Any]) -> None:

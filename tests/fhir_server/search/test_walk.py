@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
@@ -59,7 +60,9 @@ def filled(module_database_url: str) -> Iterator[World]:
 def rewrite(here: World, name: str, version: int) -> None:
     """One version more of a resource, whose index rows stay."""
     (found,) = here.page(query_of(name.replace("/", "?_id="))).matches
-    one = replace(here._write(here.kept[name], NOW), pk=found.pk, version=version, method="U", added=Rows())
+    one = msgspec.structs.replace(
+        here._write(here.kept[name], NOW), pk=found.pk, version=version, method="U", added=Rows()
+    )
     here.runner.run(write(here.conn, TENANT, [one], here.shapes))
 
 

@@ -4,7 +4,7 @@ https://hl7.org/fhir/R4/search.html#ptypes
 """
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, LiteralString
 
 import psycopg
@@ -17,7 +17,6 @@ from fhir_server.search.parameter import r4_parameters
 from fhir_server.search.types import BY_TYPE
 from fhir_server.search.types.prefix import PREFIXES
 from fhir_server.store.migrate import SCHEMA
-from fhir_server.store.rows import Rows
 from tests.fhir_server.search.types.asking import CONTEXT, TENANT, parsed
 from tests.fhir_server.search.types.generated import CASES, LOCAL, LOINC, UCUM, V3
 
@@ -51,10 +50,9 @@ def write(connection: psycopg.Connection[Any], resources: list[dict[str, Any]]) 
     """The index rows of the resources, whose pk is their place in the list."""
     rows = [extract(resource, r4_parameters(), TENANT) for resource in resources]
     with connection.cursor() as cursor:
-        for field in fields(Rows):
-            if field.name in INSERTS:
-                lines = [(pk, *_columns(row)) for pk, one in enumerate(rows) for row in getattr(one, field.name)]
-                cursor.executemany(INSERTS[field.name], lines)
+        for name, statement in INSERTS.items():
+            lines = [(pk, *_columns(row)) for pk, one in enumerate(rows) for row in getattr(one, name)]
+            cursor.executemany(statement, lines)
 
 
 def _columns(row: Any) -> tuple[Any, ...]:
