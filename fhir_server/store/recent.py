@@ -8,19 +8,43 @@ import mmap
 import os
 import time
 from collections import OrderedDict
+from datetime import datetime
+
+import msgspec
 
 from fhir_server.store.changes import Write
 from fhir_server.store.resources import Current, Target
 from fhir_server.store.rows import Rows
 
 MOST = 4 << 20  # bytes of content and rows
-A_ROW = 150  # bytes
+MEMBERS = 600  # bytes of what else belongs to one
 PAUSE = 10.0  # seconds
 
 # Which process of this server wrote a resource last; nobody where that was told and not followed yet. Several resources share a place: then one is read though it need not be.
 # Made when the module is imported, which is before processes are forked, so it is shared by them: what one writes the others know of.
 _PLACES, _NOBODY = 1 << 16, 0
 _writers = memoryview(mmap.mmap(-1, 4 * _PLACES)).cast("I")
+
+
+# Rows are kept as one text, not as some hundred objects: those would be as many places of memory, far from all that is at work.
+_encoded = msgspec.msgpack.Encoder().encode
+_decoded = msgspec.msgpack.Decoder(Rows).decode
+
+
+class _Kept(msgspec.Struct, gc=False):
+    """A version that was written, as a Write tells it; `generation` is that of the search parameters that its rows were made by."""
+
+    pk: int
+    version: int
+    written: datetime
+    content: bytes
+    rows: bytes
+    generation: int
+    alone: bool
+
+    @property
+    def weight(self) -> int:
+        return len(self.content) + len(self.rows) + MEMBERS
 
 
 class Recent:
@@ -30,7 +54,7 @@ class Recent:
         self._tenant = tenant
         self._most = most
         self._held = 0
-        self._writes: OrderedDict[Target, tuple[Write, int, int]] = OrderedDict()
+        self._writes: OrderedDict[Target, _Kept] = OrderedDict()
         self._paused = 0.0
 
     def keep(self, write: Write, generation: int) -> None:
@@ -38,32 +62,32 @@ class Recent:
         target = write.type, write.id
         self.forget(target)
         if write.whole is not None and write.content is not None:
-            weight = len(write.content) + A_ROW * len(write.whole)
-            self._writes[target] = write, generation, weight
-            self._held += weight
+            rows = _encoded(write.whole)
+            kept = _Kept(write.pk, write.version, write.written, write.content, rows, generation, write.alone)
+            self._writes[target] = kept
+            self._held += kept.weight
             while self._held > self._most:
-                self._held -= self._writes.popitem(last=False)[1][2]
+                self._held -= self._writes.popitem(last=False)[1].weight
 
     def latest(self, target: Target) -> Current | None:
         """The latest version, where nobody but this process has written the resource as far as it knows. It is told once."""
         found = self._writes.get(target)
-        if found is None or not found[0].alone or self._paused > time.monotonic():
+        if found is None or not found.alone or self._paused > time.monotonic():
             return None
-        write = found[0]
-        write.alone = False
+        found.alone = False
         place = self._place(target)
         if _writers[place] != os.getpid():
             return None
         _writers[place] = _NOBODY
-        return Current(write.pk, write.version, write.written, False, write.content, remembered=True)
+        return Current(found.pk, found.version, found.written, False, found.content, remembered=True)
 
     def rows(self, target: Target, version: int, generation: int) -> Rows | None:
         """The rows of a version that is about to be followed by another; None where they are not known."""
         found = self._writes.get(target)
-        if found is None or (found[0].version, found[1]) != (version, generation):
+        if found is None or (found.version, found.generation) != (version, generation):
             return None
         self._drop(target)
-        return found[0].whole
+        return _decoded(found.rows)
 
     def forget(self, target: Target) -> None:
         """Somebody in this process writes the resource."""
@@ -77,7 +101,7 @@ class Recent:
 
     def _drop(self, target: Target) -> None:
         found = self._writes.pop(target, None)
-        self._held -= found[2] if found is not None else 0
+        self._held -= found.weight if found is not None else 0
 
     def _place(self, target: Target) -> int:
         return hash((self._tenant, target)) % _PLACES

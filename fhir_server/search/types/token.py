@@ -293,10 +293,10 @@ def _add_identifier(keys: _Keys, identifier: dict[str, Any], out: set[int]) -> N
     value, concept = identifier.get("value"), identifier.get("type")
     out.update(_pair_keys(keys, "Identifier", _text(identifier.get("system")), _text(value)))
     codings = concept.get("coding") if isinstance(concept, dict) and keys.systems else None
-    for coding in codings if isinstance(codings, list) else ():
-        match coding, value:
-            case {"system": str(system), "code": str(code)}, str():
-                out.add(keys.of_type(system, code, value))
+    for coding in codings if isinstance(codings, list) and isinstance(value, str) else ():
+        system, code = (coding.get("system"), coding.get("code")) if isinstance(coding, dict) else (None, None)
+        if isinstance(system, str) and isinstance(code, str):
+            out.add(keys.of_type(system, code, value))
 
 
 def _add_contact(keys: _Keys, contact: dict[str, Any], out: set[int]) -> None:

@@ -2,11 +2,12 @@
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from fhir_server.store import recent as module
 from fhir_server.store.changes import Write
-from fhir_server.store.recent import A_ROW, PAUSE, Recent
+from fhir_server.store.recent import MEMBERS, PAUSE, Recent
 from fhir_server.store.rows import Rows
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -107,7 +108,7 @@ def test_a_race_with_another_process_of_the_server_is_no_reason_to_tell_nothing(
 
 
 def test_what_is_held_is_bounded_and_the_oldest_goes_first():
-    one = len(b"{}") + 2 * A_ROW
+    one = len(b"{}") + len(msgspec.msgpack.encode(Rows(tokens={1, 2}))) + MEMBERS
     recent = Recent(1, most=3 * one)
     for n in range(5):
         recent.keep(write(f"r{n}"), 0)
