@@ -23,6 +23,7 @@ MAX_EXPONENT = 400
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\n\r"
+_OPENING = b"{["  # counted by taking them away, which is faster than looking for each
 _NEGATIVE_ZERO = re.compile(rb"[:,\[ \t\n\r]-0")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _LONG_DIGITS = re.compile(rb"-?[0-9]{%d,}" % (MAX_NUMBER_LENGTH + 1))
@@ -122,7 +123,7 @@ def parse_value(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
         value = _decode(data)
     except (ValueError, RecursionError, OutOfBoundsError) as error:
         raise _malformed(data, error, max_depth) from None
-    if data.count(b"{") + data.count(b"[") > max_depth and _depth(value, max_depth) > max_depth:
+    if len(data) - len(data.translate(None, _OPENING)) > max_depth and _depth(value, max_depth) > max_depth:
         raise _too_deep(data, max_depth)
     if b"\\u0000" in data:
         for path in _nuls(value, "$"):
