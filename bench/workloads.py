@@ -21,6 +21,7 @@ from bench.server import Server, data_directory, started
 from bench.shapes import MIX_OF_30, SETS_OF_24, Shape
 
 TOO_LONG = 3600.0
+TURNS = 4  # that a stretch is cut into where the target is a part of the floor
 EXPLAINED = 8  # instances of a shape; each prefix and modifier may have a plan of its own
 
 
@@ -86,7 +87,8 @@ class Run:
         """One row: the rounds, in turns with the floor."""
         options = self.options
         length = seconds or options.seconds
-        plan = Plan(clients, length, options.warm if warm is None else warm, options.seconds / 2, options.seed)
+        ahead = options.warm if warm is None else warm
+        plan = Plan(clients, length, ahead, min(length, options.seconds) / 2, options.seed)
         trial = Trial(self.server.target, rounds[0], plan)
         below = await beside(trial, rounds, self.server.meter.cpu, self.floor)
         memory, beneath = self.server.meter.memory(), below.samples if below else None
@@ -136,7 +138,7 @@ async def checked(run: Run) -> None:
 
 async def read(run: Run) -> None:
     for clients in run.clients(16, 64):
-        await _repeated(run, "read", "read Patient", clients, interactions.read(run.pools))
+        await _repeated(run, "read", "read Patient", clients, interactions.read(run.pools), turns=TURNS)
 
 
 async def single(run: Run) -> None:
@@ -150,7 +152,7 @@ async def single(run: Run) -> None:
 
 async def chained(run: Run) -> None:
     for clients in run.clients(16, 64):
-        await _repeated(run, "crud", "CRUD chain", clients, crud.chain)
+        await _repeated(run, "crud", "CRUD chain", clients, crud.chain, turns=TURNS)
 
 
 async def searched(run: Run) -> None:
@@ -260,9 +262,13 @@ WORKLOADS: dict[str, tuple[Workload, str]] = {
 
 
 async def _repeated(
-    run: Run, workload: str, name: str, clients: int, scenario: Scenario, unit: str = "requests", seconds: float = 0.0
-) -> None:
-    await run.measure(workload, name, clients, [scenario] * run.options.rounds, unit=unit, seconds=seconds)
+    run: Run, workload: str, name: str, clients: int, scenario: Scenario, unit: str = "requests", seconds: float = 0.0,
+    turns: int = 1,
+) -> None:  # fmt: skip
+    """Rounds of the same, each in some turns with the floor: what the machine does for a second is then done to both."""
+    options, rounds = run.options, [scenario] * (run.options.rounds * turns)
+    length, warm = (seconds or options.seconds) / turns, options.warm / min(turns, 2)
+    await run.measure(workload, name, clients, rounds, unit=unit, seconds=length, warm=warm)
 
 
 async def _searches(run: Run, workload: str, name: str, shapes: Sequence[Shape]) -> None:
