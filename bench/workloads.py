@@ -22,6 +22,7 @@ from bench.shapes import MIX_OF_30, SETS_OF_24, Shape
 
 TOO_LONG = 3600.0
 TURNS = 4  # that a stretch is cut into where the target is a part of the floor
+PLANNING = 3  # times the usual warm-up, in which each connection plans the many forms of the searches' statements
 EXPLAINED = 8  # instances of a shape; each prefix and modifier may have a plan of its own
 
 
@@ -263,11 +264,14 @@ WORKLOADS: dict[str, tuple[Workload, str]] = {
 
 async def _repeated(
     run: Run, workload: str, name: str, clients: int, scenario: Scenario, unit: str = "requests", seconds: float = 0.0,
-    turns: int = 1,
+    turns: int = 1, ahead: float = 1.0,
 ) -> None:  # fmt: skip
-    """Rounds of the same, each in some turns with the floor: what the machine does for a second is then done to both."""
+    """Rounds of the same, each in some turns with the floor: what the machine does for a second is then done to both.
+
+    `ahead` is how many times as long as usual it is warmed up.
+    """
     options, rounds = run.options, [scenario] * (run.options.rounds * turns)
-    length, warm = (seconds or options.seconds) / turns, options.warm / min(turns, 2)
+    length, warm = (seconds or options.seconds) / turns, ahead * options.warm / min(turns, 2)
     await run.measure(workload, name, clients, rounds, unit=unit, seconds=length, warm=warm)
 
 
@@ -280,7 +284,7 @@ async def _searches(run: Run, workload: str, name: str, shapes: Sequence[Shape])
             run.tell(f"{workload}: {one.shape}: {one.fault}")
     instances = search.drawn(shapes, run.pools, run.options.seed)
     for clients in run.clients(16, 1):
-        await _repeated(run, workload, name, clients, search.scenario(instances))
+        await _repeated(run, workload, name, clients, search.scenario(instances), ahead=PLANNING)
 
 
 async def _filled(run: Run, loads: Iterable[data.Load]) -> None:

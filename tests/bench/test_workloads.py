@@ -37,6 +37,11 @@ def test_turns_make_stretches_shorter_but_no_more_time(monkeypatch: pytest.Monke
     assert trial.plan.warm == (1.0 if turns == 1 else 0.5)
 
 
+def test_what_has_to_be_planned_first_is_warmed_up_longer(monkeypatch: pytest.MonkeyPatch):
+    trial, _ = measured(monkeypatch, 1, ahead=3)
+    assert (trial.plan.warm, trial.plan.seconds) == (3.0, 3.0)
+
+
 def test_a_longer_row_leaves_the_floor_its_time(monkeypatch: pytest.MonkeyPatch):
     trial, stretches = measured(monkeypatch, 1, seconds=9.0)
     assert (stretches, trial.plan.seconds, trial.plan.floor_seconds) == (2, 9.0, 1.5)
