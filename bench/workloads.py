@@ -21,8 +21,6 @@ from bench.server import Server, data_directory, started
 from bench.shapes import MIX_OF_30, SETS_OF_24, Shape
 
 TOO_LONG = 3600.0
-TURNS = 4  # that a stretch is cut into where the target is a part of the floor
-PLANNING = 3  # times the usual warm-up, in which each connection plans the many forms of the searches' statements
 EXPLAINED = 8  # instances of a shape; each prefix and modifier may have a plan of its own
 
 
@@ -57,6 +55,20 @@ QUICK = Options(
     starts=2,
     quick=True,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a row is measured: stretches of `seconds`, 0 for the usual ones, each cut into `turns` with the floor, after `ahead` times the usual warm-up."""
+
+    seconds: float = 0.0
+    turns: int = 1
+    ahead: float = 1.0
+
+
+USUAL = Pace()
+BESIDE_FLOOR = Pace(turns=4)  # where the target is a part of the floor
+PLANNED = Pace(ahead=3.0)  # each connection plans the many forms of the searches' statements first
 
 
 @dataclass(slots=True)
@@ -139,7 +151,7 @@ async def checked(run: Run) -> None:
 
 async def read(run: Run) -> None:
     for clients in run.clients(16, 64):
-        await _repeated(run, "read", "read Patient", clients, interactions.read(run.pools), turns=TURNS)
+        await _repeated(run, "read", "read Patient", clients, interactions.read(run.pools), pace=BESIDE_FLOOR)
 
 
 async def single(run: Run) -> None:
@@ -147,13 +159,13 @@ async def single(run: Run) -> None:
     for name, scenario in interactions.scenarios(run.pools, run.options.seed).items():
         # A transaction takes a second with 16 clients: a short stretch would see the answers of a single round, or none.
         large = name.startswith("transaction")
-        unit, seconds = ("resources", 3 * run.options.seconds) if large else ("requests", 0.0)
-        await _repeated(run, "interactions", name, clients, scenario, unit=unit, seconds=seconds)
+        unit, pace = ("resources", Pace(3 * run.options.seconds)) if large else ("requests", USUAL)
+        await _repeated(run, "interactions", name, clients, scenario, unit=unit, pace=pace)
 
 
 async def chained(run: Run) -> None:
     for clients in run.clients(16, 64):
-        await _repeated(run, "crud", "CRUD chain", clients, crud.chain, turns=TURNS)
+        await _repeated(run, "crud", "CRUD chain", clients, crud.chain, pace=BESIDE_FLOOR)
 
 
 async def searched(run: Run) -> None:
@@ -263,15 +275,12 @@ WORKLOADS: dict[str, tuple[Workload, str]] = {
 
 
 async def _repeated(
-    run: Run, workload: str, name: str, clients: int, scenario: Scenario, unit: str = "requests", seconds: float = 0.0,
-    turns: int = 1, ahead: float = 1.0,
+    run: Run, workload: str, name: str, clients: int, scenario: Scenario, unit: str = "requests", pace: Pace = USUAL,
 ) -> None:  # fmt: skip
-    """Rounds of the same, each in some turns with the floor: what the machine does for a second is then done to both.
-
-    `ahead` is how many times as long as usual it is warmed up.
-    """
-    options, rounds = run.options, [scenario] * (run.options.rounds * turns)
-    length, warm = (seconds or options.seconds) / turns, ahead * options.warm / min(turns, 2)
+    """Rounds of the same, each in some turns with the floor: what the machine does for a second is then done to both."""
+    options, rounds = run.options, [scenario] * (run.options.rounds * pace.turns)
+    length = (pace.seconds or options.seconds) / pace.turns
+    warm = pace.ahead * options.warm / min(pace.turns, 2)
     await run.measure(workload, name, clients, rounds, unit=unit, seconds=length, warm=warm)
 
 
@@ -284,7 +293,7 @@ async def _searches(run: Run, workload: str, name: str, shapes: Sequence[Shape])
             run.tell(f"{workload}: {one.shape}: {one.fault}")
     instances = search.drawn(shapes, run.pools, run.options.seed)
     for clients in run.clients(16, 1):
-        await _repeated(run, workload, name, clients, search.scenario(instances), ahead=PLANNING)
+        await _repeated(run, workload, name, clients, search.scenario(instances), pace=PLANNED)
 
 
 async def _filled(run: Run, loads: Iterable[data.Load]) -> None:

@@ -1,7 +1,6 @@
 """How long a row is measured, and in how many turns with the floor: docs/performance.md, Method."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -9,14 +8,14 @@ from bench import workloads
 from bench.client import Target
 from bench.load import Client, Trial
 from bench.server import Server
-from bench.workloads import Options, Run
+from bench.workloads import Options, Pace, Run
 
 
 async def nothing(client: Client) -> None:
     """A scenario that is never run."""
 
 
-def measured(monkeypatch: pytest.MonkeyPatch, turns: int, **more: Any) -> tuple[Trial, int]:
+def measured(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> tuple[Trial, int]:
     seen: list[tuple[Trial, int]] = []
 
     async def beside(trial: Trial, rounds: list[object], *_: object) -> None:
@@ -24,13 +23,13 @@ def measured(monkeypatch: pytest.MonkeyPatch, turns: int, **more: Any) -> tuple[
 
     monkeypatch.setattr(workloads, "beside", beside)
     run = Run(Options(), Server(Target("http://127.0.0.1")), tell=lambda _: None)
-    asyncio.run(workloads._repeated(run, "crud", "a chain", 16, nothing, turns=turns, **more))
+    asyncio.run(workloads._repeated(run, "crud", "a chain", 16, nothing, pace=pace))
     return seen[0]
 
 
 @pytest.mark.parametrize("turns", [1, 2, 4])
 def test_turns_make_stretches_shorter_but_no_more_time(monkeypatch: pytest.MonkeyPatch, turns: int):
-    trial, stretches = measured(monkeypatch, turns)
+    trial, stretches = measured(monkeypatch, Pace(turns=turns))
     assert stretches == 2 * turns
     assert trial.plan.seconds * stretches == 6.0
     assert trial.plan.floor_seconds * stretches == 3.0
@@ -38,10 +37,10 @@ def test_turns_make_stretches_shorter_but_no_more_time(monkeypatch: pytest.Monke
 
 
 def test_what_has_to_be_planned_first_is_warmed_up_longer(monkeypatch: pytest.MonkeyPatch):
-    trial, _ = measured(monkeypatch, 1, ahead=3)
+    trial, _ = measured(monkeypatch, Pace(ahead=3))
     assert (trial.plan.warm, trial.plan.seconds) == (3.0, 3.0)
 
 
 def test_a_longer_row_leaves_the_floor_its_time(monkeypatch: pytest.MonkeyPatch):
-    trial, stretches = measured(monkeypatch, 1, seconds=9.0)
+    trial, stretches = measured(monkeypatch, Pace(9.0))
     assert (stretches, trial.plan.seconds, trial.plan.floor_seconds) == (2, 9.0, 1.5)
