@@ -9,6 +9,7 @@ import os
 import time
 from collections import OrderedDict
 from datetime import datetime
+from decimal import Decimal
 
 import msgspec
 
@@ -26,8 +27,15 @@ _PLACES, _NOBODY = 1 << 16, 0
 _writers = memoryview(mmap.mmap(-1, 4 * _PLACES)).cast("I")
 
 
+def _plain(value: object) -> str:
+    """The digits of a number that is some other class's Decimal."""
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"index rows hold no {type(value).__name__}")
+
+
 # Rows are kept as one text, not as some hundred objects: those would be as many places of memory, far from all that is at work.
-_encoded = msgspec.msgpack.Encoder().encode
+_encoded = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 _decoded = msgspec.msgpack.Decoder(Rows).decode
 
 

@@ -1,10 +1,12 @@
 """What a process remembers of its own writes: docs/adr/0017-recent-writes.md."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import msgspec
 import pytest
 
+from fhir_server.json import Verbatim
 from fhir_server.store import recent as module
 from fhir_server.store.changes import Write
 from fhir_server.store.recent import MEMBERS, PAUSE, Recent
@@ -41,6 +43,26 @@ def test_rows_are_those_of_one_version_and_generation_also_when_the_version_was_
     assert recent.rows((1, "one"), 3, 4) is None
     assert recent.rows((1, "one"), 3, 5) == Rows(tokens={1, 2})
     assert recent.rows((1, "one"), 3, 5) is None
+
+
+def test_rows_of_every_kind_come_back_as_they_were():
+    numbers = {
+        (1, Decimal("1.50"), Decimal("Infinity")),
+        (2, Verbatim("1E2"), Verbatim("-0")),
+        (-3, *[Verbatim("0.0000001")] * 2),
+    }
+    quantities = {
+        (4, *[Verbatim("1e2")] * 2, 5, None, -6, Decimal("-Infinity"), None),
+        (7, *[Decimal(1)] * 2, *[None] * 5),
+    }
+    rows = Rows(
+        {-(2**63), 2**63 - 1}, {(1, 2)}, {(1, "ä", None, "Ä"), (2, "", "x" * 2000, None)}, {(1, "-infinity", "2026-01-01T00:00:00Z")},
+        numbers, quantities, {("", "'type/patient' one:1")}, {8, 9},
+    )  # fmt: skip
+    one, recent = write("one"), Recent(1)
+    one.whole = rows
+    recent.keep(one, 0)
+    assert recent.rows((1, "one"), 1, 0) == rows
 
 
 def test_what_others_write_too_is_not_told():
