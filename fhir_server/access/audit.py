@@ -9,10 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
+import psycopg
 
-from fhir_server.outcome import refuse
+from fhir_server.outcome import Refusal, refuse
 from fhir_server.store.audit import Note, Told, append, encoded
 from fhir_server.store.gather import Gather
+from fhir_server.store.noted import Keeping
 from fhir_server.store.pool import Pool
 from smart_auth.access_token import AccessToken
 from smart_auth.event import Event
@@ -25,8 +27,9 @@ _PATIENT = re.compile(rb'(Patient/[A-Za-z0-9\-.]{1,64})"')
 
 
 class Trail(msgspec.Struct):
-    """What a request leaves behind. `written`: the transaction of its write has noted it already.
+    """What a request leaves behind. `written`: the statement of its write or read has noted it already.
 
+    `keeping`: it has, but whether that is on the disk is still to be awaited.
     `reads`: what is noted of any read of one resource by this bearer, as JSON, but for the request and the resource.
     """
 
@@ -36,13 +39,23 @@ class Trail(msgspec.Struct):
     reads: str = ""
     written: bool = False
     used: bool = False
+    keeping: Keeping | None = None
 
     def begun(self) -> "Trail":
         """This trail for the request itself; for its parts, such as entries of a Bundle, one of their own."""
         if self.used:
-            return msgspec.structs.replace(self, written=False)
+            return msgspec.structs.replace(self, written=False, keeping=None)
         self.used = True
         return self
+
+    async def kept(self) -> None:
+        """Returns when what was noted is on the disk. Raises Refusal (503) where it cannot be kept: then nothing is answered."""
+        if self.keeping is None:
+            return
+        try:
+            await self.keeping
+        except psycopg.Error as error:
+            raise withheld() from error
 
     def note(
         self, subtype: str, status: int, *, patients: Iterable[str] = (), entities: Iterable[str] = (),
@@ -66,6 +79,11 @@ class Trail(msgspec.Struct):
             query=query[:LONGEST] if query is not None else None,
             detail=detail[:LONGEST] if detail is not None else None,
         )
+
+
+def withheld() -> Refusal:
+    """The refusal (503) of what cannot be noted."""
+    return refuse("transient", "the audit trail cannot be written, so the answer is withheld; try again")
 
 
 def reads_of(token: AccessToken, network: str) -> str:
@@ -113,8 +131,7 @@ class Ledger:
         try:
             await self._append(note)
         except Exception as error:
-            text = "the audit trail cannot be written, so the answer is withheld; try again"
-            raise refuse("transient", text) from error
+            raise withheld() from error
 
     async def _appended(self, notes: list[Note]) -> list[None]:
         async with self._pool.connection() as conn:

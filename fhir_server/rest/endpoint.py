@@ -76,9 +76,18 @@ class Endpoint:
             if request.method in WITH_BODY:
                 transform_of(request)  # refuses before anything is written
                 request.body = await read_body(receive, request.headers, context.settings.max_body)
-            return rendering, rendered(shaped(await respond(context, request), request), rendering, context, scope)
+            return rendering, await _on_record(context, request, rendering, scope)
         except Exception as error:  # noqa: BLE001 - the last resort: what nobody foresaw is logged and answered as 500
             return rendering, rendered(_refused(refusal_of(error)), rendering, context, scope)
+
+
+async def _on_record(context: Context, request: Request, rendering: Rendering, scope: Scope) -> Response:
+    """The answer, made while the note of it is on its way to the disk, and given when it is there."""
+    request.awaits = True
+    response = rendered(shaped(await respond(context, request), request), rendering, context, scope)
+    if request.trail is not None:
+        await request.trail.kept()
+    return response
 
 
 def peer_of(scope: Scope) -> str:

@@ -22,7 +22,7 @@ INSTANCE = frozenset(("read", "vread", "update", "patch", "delete", "history-ins
 
 
 async def noted(context: Context, request: Request, code: str, run: Run) -> Response:
-    """Runs an interaction; the answer is given when it is on record that it was asked for."""
+    """Runs an interaction; the answer is given when it is on record that it was asked for, unless the request `awaits` that."""
     ledger, trail = context.ledger, request.trail or context.trail
     if ledger is None or trail is None:
         return await run(context)
@@ -36,6 +36,8 @@ async def noted(context: Context, request: Request, code: str, run: Run) -> Resp
         raise
     if not trail.written:
         await ledger.keep(_note(trail, request, code, response.status, response.content, None))
+    elif not request.awaits:
+        await trail.kept()
     return response
 
 

@@ -41,12 +41,17 @@ def _answered_whole(context: Context, request: Request, kind: str) -> bool:
 
 
 async def _noted(context: Context, request: Request, kind: str, resource_id: str) -> Version | None:
-    """What is kept, read and noted by one statement: it is known before what there is to note of a resource that exists."""
+    """What is kept, read and noted by one statement: it is known before what there is to note of a resource that exists.
+
+    Whether it is noted for good the trail waits for, before the answer goes out.
+    """
     target, trail = (context.type_code(kind), resource_id), request.trail
     if trail is None or context.pinned is not None:
         return await context.read(*target)
-    kept = await context.shared.noted(NotedRead(target, trail.reads, trail.request))
-    trail.written = kept is not None and kept.content is not None
+    found = await context.shared.noted(NotedRead(target, trail.reads, trail.request))
+    kept = found.version
+    if kept is not None and kept.content is not None:
+        trail.written, trail.keeping = True, found.keeping
     return kept
 
 

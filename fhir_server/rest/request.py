@@ -21,6 +21,7 @@ class Request(msgspec.Struct):
     """One request, of HTTP or of a batch entry. `resource` is the body where it was parsed already.
 
     `trail` is what an HTTP request leaves behind, where an audit trail is kept; that of an entry is part of it.
+    `awaits`: whoever has the answer waits for the trail to be kept, before it goes out; else it is kept before there is an answer.
     """
 
     method: str
@@ -30,6 +31,7 @@ class Request(msgspec.Struct):
     body: bytes = b""
     resource: dict[str, Any] | None = None
     trail: Trail | None = None
+    awaits: bool = False
 
     def only(self, name: str) -> str | None:
         """The value of a query parameter that may be given once. Raises Refusal (400) where two values contradict."""

@@ -6,6 +6,7 @@ This one keeps to the parts of psycopg that do the work: libpq, the protocol's s
 """
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from psycopg.abc import PQGen
 from psycopg.abc import Transformer as Reader
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
-from psycopg.pq import ExecStatus, Format, TransactionStatus
+from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait, wait_async
 
@@ -86,8 +87,7 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
         these very values.
         Raises psycopg.Error as AsyncConnection.execute does.
         """
-        if not self.autocommit:
-            raise psycopg.ProgrammingError("transactions are begun by `transaction`, not by statements")
+        self._check_autocommit()
         async with self.lock:
             tx, pgconn = self._values, self.pgconn
             sent = tx.dump_sequence(values, [PyFormat.AUTO] * len(values))
@@ -96,10 +96,47 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
             if not prepare:
                 pgconn.send_query_params(_text(query), sent, types, formats, form)
                 return self._rows(await self._executed(), {}, form)
-            statement = self._statements.get((query, types)) or await self._prepare(query, types)
-            self._statements.move_to_end((query, types))
+            statement = await self._statement(query, types)
             pgconn.send_query_prepared(statement.name, sent, formats, form)
             return self._rows(await self._executed(), statement.readers, form)
+
+    async def begin(self, query: bytes | str, values: Sequence[Any], *, binary: bool = False) -> Result:
+        """Executes one statement as `run` does with `prepare`, and has its rows before what it did is on the disk.
+
+        Nothing may be asked of the connection until `committed` has told whether it is; in a transaction that tells no more
+        than that the statement is done. Where it fails there is nothing to wait for, and the connection can be used again.
+        """
+        self._check_autocommit()
+        async with self.lock:
+            tx, pgconn = self._values, self.pgconn
+            sent = tx.dump_sequence(values, [PyFormat.AUTO] * len(values))
+            types, formats, form = tx.types or (), tx.formats, Format.BINARY if binary else Format.TEXT
+            await self._plan(for_all=True)
+            statement = await self._statement(query, types)
+            pgconn.enter_pipeline_mode()
+            pgconn.send_query_prepared(statement.name, sent, formats, form)
+            pgconn.send_flush_request()  # without it the rows wait in the database for the commit
+            pgconn.pipeline_sync()
+            result = await self._begun()
+            try:
+                return self._rows([result], statement.readers, form)
+            except psycopg.Error:
+                with contextlib.suppress(psycopg.Error):  # that of a connection which has ended tells less
+                    await self.committed()
+                raise
+
+    async def committed(self) -> None:
+        """Returns when what `begin` has begun is committed: on the disk. Raises psycopg.Error where it is not.
+
+        Whoever gives up before ends the connection, for nobody knows then what became of it.
+        """
+        try:
+            failed = await self._until_sync()
+            self.pgconn.exit_pipeline_mode()
+        except BaseException:
+            await self.close()
+            raise
+        self._good(failed)
 
     async def explain(self, query: str, values: Sequence[Any], *, prepare: bool = True) -> str:
         """How the database goes about a statement when `run` has it executed, by executing it: EXPLAIN (ANALYZE, BUFFERS).
@@ -117,11 +154,15 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
             tx.dump_sequence(values, [PyFormat.AUTO] * len(values))
             types = tx.types or ()
             await self._plan(for_all=True)
-            statement = self._statements.get((query, types)) or await self._prepare(query, types)
+            statement = await self._statement(query, types)
             literals = b", ".join(map(tx.as_literal, values))
             execute = b"EXECUTE %s (%s)" % (statement.name, literals) if values else b"EXECUTE " + statement.name
             pgconn.send_query_params(_EXPLAIN.encode() + execute, None)
             return self._rows(await self._executed(), {}, Format.TEXT)
+
+    def _check_autocommit(self) -> None:
+        if not self.autocommit:
+            raise psycopg.ProgrammingError("transactions are begun by `transaction`, not by statements")
 
     async def _plan(self, *, for_all: bool) -> None:
         """Sees to it that what comes next has a plan for all values, or one for its own.
@@ -166,6 +207,37 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
                 return results  # which tell why the database has ended the connection
             raise
 
+    async def _begun(self) -> PGresult:
+        """Sends what is ready to be sent, and has the first result, with all that there is of it."""
+        try:
+            if self.pgconn.flush():  # more than the socket takes
+                await self.wait(generators.send(self.pgconn))
+            result = await self._next()
+            if result is None or await self._next() is not None:
+                raise psycopg.InternalError("the database answers something else than the rows of one statement")
+        except BaseException:
+            await self.close()
+            raise
+        return result
+
+    async def _until_sync(self) -> list[PGresult]:
+        """The results up to where all is done; of a commit that succeeds there are none."""
+        results: list[PGresult] = []
+        while True:
+            result = await self._next()
+            if result is None and self.pgconn.status != ConnStatus.OK:
+                raise psycopg.OperationalError("the connection has ended before the commit")
+            if result is not None and result.status == ExecStatus.PIPELINE_SYNC:
+                return results
+            if result is not None:
+                results.append(result)
+
+    async def _next(self) -> PGresult | None:
+        while self.pgconn.is_busy():
+            await self._wait_readable()
+            self.pgconn.consume_input()
+        return self.pgconn.get_result()
+
     def _rows(self, results: Sequence[PGresult], readers: dict[Format, Reader], form: Format) -> Result:
         (result,) = results
         if result.status != ExecStatus.TUPLES_OK:
@@ -185,6 +257,11 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
         for result in results:
             if result.status != ExecStatus.COMMAND_OK:
                 raise error_from_result(result, encoding=self.info.encoding)
+
+    async def _statement(self, query: bytes | str, types: tuple[int, ...]) -> Prepared:
+        statement = self._statements.get((query, types)) or await self._prepare(query, types)
+        self._statements.move_to_end((query, types))
+        return statement
 
     async def _prepare(self, query: bytes | str, types: tuple[int, ...]) -> Prepared:
         if len(self._statements) >= MOST_PREPARED:

@@ -1,9 +1,12 @@
 """Statements that do something and keep a note of it: both, or neither.
 
-The notes are those of store/audit.py; docs/access.md.
+The notes are those of store/audit.py; docs/access.md. What was read is here before the note of it is on the disk, so that
+the answer is made meanwhile: docs/adr/0018-answers-made-during-the-commit.md.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Generator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -45,6 +48,41 @@ class NotedRead(msgspec.Struct, frozen=True, gc=False):
     request: str
 
 
+class Keeping:
+    """Notes on their way to the disk, to be awaited by all whose answers wait for them; who gives up takes nobody along."""
+
+    __slots__ = ("_ended", "_error", "_waiting")
+
+    def __init__(self) -> None:
+        self._ended = False
+        self._error: BaseException | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def __await__(self) -> Generator[Any, None, None]:
+        """Returns when the notes are on the disk; raises what `end` was told where they cannot be kept."""
+        if not self._ended:
+            arrival = asyncio.get_running_loop().create_future()
+            self._waiting.append(arrival)
+            yield from arrival
+        if self._error is not None:
+            raise self._error
+
+    def end(self, error: BaseException | None = None) -> None:
+        """They are on the disk, or will not be."""
+        self._ended, self._error = True, error
+        for arrival in self._waiting:
+            if not arrival.done():
+                arrival.set_result(None)
+        self._waiting.clear()
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """What was read, None where there is nothing; where that is a resource it may be told to nobody before it is kept who reads it."""
+
+    version: Version | None
+    keeping: Keeping
+
+
 async def write_noted(
     conn: Connection, tenant: int, writes: Sequence[Write], shapes: KnownShapes, notes: Sequence[Note],
     generation: int | None = None, *, brief: bool = False,
@@ -61,14 +99,14 @@ async def write_noted(
 
 
 async def read_noted(conn: Connection, tenant: int, reads: Sequence[NotedRead]) -> list[Version | None]:
-    """As store.resources.read_each; what is found and not deleted is noted when it returns, and nothing else.
+    """As store.resources.read_each; what is found and not deleted is noted, and nothing else. At most audit.MOST_EVENTS.
 
-    At most audit.MOST_EVENTS. Outside a transaction the notes are on disk then.
+    The notes are on the disk when `conn.committed` returns, which is to be awaited before the connection is used for anything else.
     """
     bearers = {bearer: str(n) for n, bearer in enumerate(dict.fromkeys([read.bearer for read in reads]))}
     callers = array.plain([bearers[read.bearer] for read in reads])
     requests = array.text([read.request for read in reads])
     values = (tenant, *columns([read.target for read in reads]), f"[{','.join(bearers)}]", callers, requests)
-    cursor = await conn.run(READ_NOTED, values, binary=True)
+    cursor = await conn.begin(READ_NOTED, values, binary=True)
     found = {n: version_of(*row) for n, *row in await cursor.fetchall()}
     return [found.get(n) for n in range(1, len(reads) + 1)]

@@ -4,6 +4,7 @@ https://hl7.org/fhir/R4/http.html#read, #create and #update
 """
 
 import asyncio
+import os
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -13,7 +14,7 @@ from fhir_server.store.audit import Note
 from fhir_server.store.changes import OUTRUN, KnownShapes, Write, write
 from fhir_server.store.connection import Connection
 from fhir_server.store.gather import Gather
-from fhir_server.store.noted import NotedRead, read_noted, write_noted
+from fhir_server.store.noted import Keeping, Noted, NotedRead, read_noted, write_noted
 from fhir_server.store.pool import Pool
 from fhir_server.store.recent import Recent
 from fhir_server.store.resources import Current, Target, Version, current, read_each
@@ -54,11 +55,12 @@ class Shared:
         self._tenant = tenant
         self._shapes = shapes
         self.read: Gather[Target, Version | None] = Gather(self._read, most=MOST_READ)
-        self.noted: Gather[NotedRead, Version | None] = Gather(self._read_noted, most=MOST_READ, rounds=ROUNDS_OF_READS)
+        self.noted: Gather[NotedRead, Noted] = Gather(self._read_noted, most=MOST_READ, rounds=ROUNDS_OF_READS)
         self.current: Gather[Target, Current | None] = Gather(self._current, most=MOST_READ)
         self.write: Gather[Asked, None] = Gather(
             self._write, most=MOST_WRITTEN, rounds=ROUNDS_OF_WRITES, more=lambda: self.turns.waiting
         )
+        self._committing: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks weakly
         self.recent = Recent(tenant)
         self.turns = Turns()  # to plan what is to be written by `write`
         self.long_turns = Turns()  # to plan a part of what a transaction of its own writes
@@ -67,9 +69,32 @@ class Shared:
         async with self._pool.connection() as conn:
             return await read_each(conn, self._tenant, targets)
 
-    async def _read_noted(self, reads: list[NotedRead]) -> Sequence[Version | None]:
-        async with self._pool.connection() as conn:
-            return await read_noted(conn, self._tenant, reads)
+    async def _read_noted(self, reads: list[NotedRead]) -> Sequence[Noted]:
+        """What is read; the notes of it are on their way to the disk, which takes as long as the answers take to be made."""
+        conn = await self._pool.take()
+        try:
+            found = await read_noted(conn, self._tenant, reads)
+        except BaseException:
+            await self._pool.give_back(conn)
+            raise
+        keeping = Keeping()
+        task = asyncio.create_task(self._commit(conn, keeping))
+        self._committing.add(task)
+        task.add_done_callback(self._committing.discard)
+        os.sched_yield()  # to the database, which shares this processor perhaps, until it waits for the disk
+        return [Noted(version, keeping) for version in found]
+
+    async def _commit(self, conn: Connection, keeping: Keeping) -> None:
+        try:
+            await conn.committed()
+        except BaseException as error:
+            keeping.end(error)
+            if not isinstance(error, psycopg.Error):
+                raise
+        else:
+            keeping.end()
+        finally:
+            await self._pool.give_back(conn)
 
     async def _current(self, targets: list[Target]) -> Sequence[Current | None]:
         async with self._pool.connection() as conn:

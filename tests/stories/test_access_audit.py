@@ -5,8 +5,10 @@ https://profiles.ihe.net/ITI/BALP/ and https://hl7.org/fhir/R4/auditevent.html
 
 import asyncio
 import base64
+import contextlib
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import httpx
@@ -179,6 +181,53 @@ def test_each_entry_of_a_batch_and_each_write_of_a_transaction_is_on_record(serv
     assert server.setup.post("/", json=bundle("batch", entry("GET", f"Patient/{one}"))).status_code == 200
     assert {coded(event)[0] for event in events(server, f"patient=Patient/{one}")} >= {"create", "read"}
     assert coded(only(server, f"patient=Patient/{other}&action=C"))[0] == "create"
+
+
+@contextlib.contextmanager
+def at_commit_of_reads(url: str, does: str) -> Iterator[psycopg.Connection]:
+    """The database does something when what was read is noted for good."""
+    with psycopg.connect(url, options=f"-c search_path={SCHEMA}", autocommit=True) as conn:
+        body = f"$$ BEGIN IF NEW.callers IS NOT NULL THEN {does}; END IF; RETURN NULL; END $$"
+        conn.execute(f"CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS {body}")
+        late = "AFTER INSERT ON audit DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION at_commit()"
+        conn.execute(f"CREATE CONSTRAINT TRIGGER late {late}")
+        yield conn
+        conn.execute("DROP TRIGGER late ON audit")
+
+
+def test_a_read_that_cannot_be_noted_for_good_is_withheld(database_url):
+    with secured(database_url) as server:
+        name = written(server, {"resourceType": "Patient", "id": fresh()[:20], "name": [{"family": "Geheim"}]})
+        batch = bundle("batch", entry("GET", name), entry("GET", "Patient/never"))
+        with at_commit_of_reads(database_url, "RAISE 'the disk is on fire'"):
+            refused = server.setup.get(f"/{name}")
+            entries = server.setup.post("/", json=batch)
+            assert server.setup.get("/Patient/never").status_code == 404, "of what is not there is another note"
+        assert refused.status_code == 503
+        assert "withheld" in refused.json()["issue"][0]["diagnostics"]
+        assert [one["response"]["status"][:3] for one in entries.json()["entry"]] == ["503", "404"]
+        assert "Geheim" not in refused.text + entries.text
+        assert "on fire" not in refused.text + entries.text
+        assert server.setup.get(f"/{name}").json()["name"][0]["family"] == "Geheim"
+        assert [one["response"]["status"][:3] for one in server.setup.post("/", json=batch).json()["entry"]] == [
+            "200",
+            "404",
+        ]
+        assert len(events(server, f"entity={name}&subtype=read&_count=50")) == 2
+
+
+def test_nothing_is_told_of_a_read_before_its_note_is_kept(database_url):
+    with secured(database_url) as server, ThreadPoolExecutor() as others:
+        name = written(server, {"resourceType": "Patient", "id": fresh()[:20]})
+        with at_commit_of_reads(database_url, "PERFORM pg_advisory_xact_lock(7)") as conn:
+            conn.execute("SELECT pg_advisory_lock(7)")
+            read = others.submit(httpx.get, f"{server.base}/{name}", headers=server.setup.headers)
+            in_batch = others.submit(
+                httpx.post, server.base, headers=server.setup.headers, json=bundle("batch", entry("GET", name))
+            )
+            assert not wait((read, in_batch), timeout=1).done
+            conn.execute("SELECT pg_advisory_unlock(7)")
+            assert [one.result().status_code for one in (read, in_batch)] == [200, 200]
 
 
 def test_nobody_alters_the_trail(server):

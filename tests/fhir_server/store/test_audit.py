@@ -1,11 +1,16 @@
 """Notes as they are kept until they are sealed."""
 
+import asyncio
+
+import psycopg
+import pytest
+
 from fhir_server.access.audit import MOST_AT_ONCE, about
 from fhir_server.context import Context
 from fhir_server.interactions.change import Change
 from fhir_server.interactions.write import change
 from fhir_server.store.audit import MOST_EVENTS, Note, append, encoded, waiting, what_was_read
-from fhir_server.store.noted import NotedRead, read_noted
+from fhir_server.store.noted import Keeping, NotedRead, read_noted
 from tests.fhir_server.working import run
 
 
@@ -73,7 +78,9 @@ def test_a_read_and_its_note_are_one_statement(database_url: str):
         ]
         async with context.connection() as conn:
             found = await read_noted(conn, context.tenant, reads)
+            await conn.committed()
             nothing = await read_noted(conn, context.tenant, reads[1:3])
+            await conn.committed()
             (row,) = await waiting(conn, context.tenant, 10)
             contents = await what_was_read(conn, context.tenant, [row])
         assert [one and one.content for one in found[:3]] == [contents[row.versions[0]][1], None, None]
@@ -106,3 +113,24 @@ def test_what_was_noted_of_each_read_by_a_build_before_is_still_told(database_ur
         assert (gone.entities, gone.patients) == (("Patient/one",), ("Patient/one",))
 
     run(database_url, story)
+
+
+@pytest.mark.parametrize("failure", [None, psycopg.OperationalError("gone")])
+def test_whoever_waits_for_notes_learns_what_became_of_them(failure: psycopg.Error | None):
+    async def story() -> None:
+        keeping = Keeping()
+
+        async def wait() -> None:
+            await keeping
+
+        gone, *stay = [asyncio.create_task(wait()) for _ in range(3)]
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        assert not any(one.done() for one in stay)
+        keeping.end(failure)
+        told = await asyncio.gather(gone, *stay, wait(), return_exceptions=True)
+        assert isinstance(told[0], asyncio.CancelledError)
+        assert told[1:] == [failure] * 3
+
+    asyncio.run(story())

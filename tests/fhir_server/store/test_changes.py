@@ -72,10 +72,15 @@ def test_what_is_read_and_written_is_looked_up_by_key_where_nothing_was_analysed
             ]
             note = encoded(Note(subtype="read", status=200, outcome=0)).decode()
             reads = [NotedRead(target, note, "r") for target in targets]
+
+            async def noted() -> None:
+                await read_noted(conn, context.tenant, reads)
+                await conn.committed()
+
             for doing in (
                 lambda: read_each(conn, context.tenant, targets),
                 lambda: current(conn, context.tenant, targets, lock=True),
-                lambda: read_noted(conn, context.tenant, reads),
+                noted,
                 lambda: write(conn, context.tenant, following, context.shapes),
             ):
                 async with conn.transaction():

@@ -185,6 +185,115 @@ def test_outside_of_autocommit_nothing_is_run(database_url: str):
     on_connection(database_url, story)
 
 
+ADD = "INSERT INTO public.done (n) VALUES ($1) RETURNING n"
+COUNT = "SELECT count(*)::int FROM public.done"
+LOCK = 7
+
+
+async def doing(conn: psycopg.AsyncConnection[tuple[object, ...]], at_commit: str) -> None:
+    """A table, and what the database does when a row of it is committed."""
+    await conn.execute("CREATE TABLE public.done (n int)")
+    await conn.execute("GRANT ALL ON public.done TO PUBLIC")
+    body = f"$$ BEGIN {at_commit}; RETURN NULL; END $$"
+    await conn.execute(f"CREATE FUNCTION public.at_commit() RETURNS trigger LANGUAGE plpgsql AS {body}")
+    await conn.execute(
+        "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON public.done DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION public.at_commit()"
+    )
+
+
+def while_committing(
+    url: str, story: Callable[[Connection, psycopg.AsyncConnection[tuple[object, ...]]], Awaitable[None]]
+) -> None:
+    """The story of a connection that has begun a statement, and of another, on whose lock its commit waits."""
+
+    async def told(conn: Connection) -> None:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as other:
+            await doing(other, f"PERFORM pg_advisory_xact_lock({LOCK})")
+            await other.execute(f"SELECT pg_advisory_lock({LOCK})")
+            begun = await conn.begin(ADD, (1,), binary=True)
+            assert (await begun.fetchall(), begun.rowcount) == ([(1,)], 1)
+            assert await (await other.execute(COUNT)).fetchone() == (0,)
+            await story(conn, other)
+
+    on_connection(url, told)
+
+
+def test_rows_are_here_before_the_commit(database_url: str):
+    async def story(conn: Connection, other: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
+        committed = asyncio.create_task(conn.committed())
+        await asyncio.sleep(0.1)
+        assert not committed.done()
+        await other.execute(f"SELECT pg_advisory_unlock({LOCK})")
+        await committed
+        assert await (await other.execute(COUNT)).fetchone() == (1,)
+        for n in range(3):  # and again, and anything else
+            begun = await conn.begin(ADD, (n,))
+            await conn.committed()
+            assert await begun.fetchone() == (n,)
+            assert await (await conn.run(COUNT, ())).fetchone() == (n + 2,)
+
+    while_committing(database_url, story)
+
+
+def test_who_gives_up_before_the_commit_ends_the_connection(database_url: str):
+    async def story(conn: Connection, other: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
+        committed = asyncio.create_task(conn.committed())
+        await asyncio.sleep(0.1)
+        committed.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await committed
+        assert conn.closed
+
+    while_committing(database_url, story)
+
+
+def test_a_connection_that_ends_before_the_commit_says_so(database_url: str):
+    async def story(conn: Connection, other: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
+        await other.execute("SELECT pg_terminate_backend(%s)", (conn.info.backend_pid,))
+        with pytest.raises(psycopg.OperationalError):
+            await conn.committed()
+        assert conn.closed
+        assert await (await other.execute(COUNT)).fetchone() == (0,)
+
+    while_committing(database_url, story)
+
+
+def test_a_commit_that_fails_says_why_and_leaves_the_connection_usable(database_url: str):
+    async def story(conn: Connection) -> None:
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
+            await doing(other, "RAISE 'not this one'")
+        for _ in range(2):
+            begun = await conn.begin(ADD, (1,))
+            assert begun.rowcount == 1
+            with pytest.raises(psycopg.errors.RaiseException, match="not this one"):
+                await conn.committed()
+            assert await (await conn.run(COUNT, ())).fetchone() == (0,)
+
+    on_connection(database_url, story)
+
+
+def test_a_statement_that_is_begun_and_fails_leaves_the_connection_usable(database_url: str):
+    async def story(conn: Connection) -> None:
+        for _ in range(2):
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                await conn.begin("SELECT 1 / $1::int", (0,))
+            begun = await conn.begin("SELECT 1 / $1::int", (1,))
+            await conn.committed()
+            assert await begun.fetchall() == [(1,)]
+
+    on_connection(database_url, story)
+
+
+def test_more_than_a_socket_takes_is_sent_all_the_same(database_url: str):
+    async def story(conn: Connection) -> None:
+        begun = await conn.begin("SELECT length($1::text)", ("x" * 5_000_000,))
+        await conn.committed()
+        assert await begun.fetchone() == (5_000_000,)
+
+    on_connection(database_url, story)
+
+
 def test_the_connection_used_last_is_lent_first(database_url: str):
     async def story(pool: Pool) -> None:
         async with pool.connection() as one, pool.connection() as two:
