@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
-import psycopg
 
 from fhir_server.outcome import Refusal, refuse
 from fhir_server.store.audit import Note, Told, append, encoded
@@ -54,7 +53,7 @@ class Trail(msgspec.Struct):
             return
         try:
             await self.keeping
-        except psycopg.Error as error:
+        except Exception as error:
             raise withheld() from error
 
     def note(

@@ -96,7 +96,7 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
             if not prepare:
                 pgconn.send_query_params(_text(query), sent, types, formats, form)
                 return self._rows(await self._executed(), {}, form)
-            statement = await self._statement(query, types)
+            statement = self._known((query, types)) or await self._prepare(query, types)
             pgconn.send_query_prepared(statement.name, sent, formats, form)
             return self._rows(await self._executed(), statement.readers, form)
 
@@ -112,7 +112,7 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
             sent = tx.dump_sequence(values, [PyFormat.AUTO] * len(values))
             types, formats, form = tx.types or (), tx.formats, Format.BINARY if binary else Format.TEXT
             await self._plan(for_all=True)
-            statement = await self._statement(query, types)
+            statement = self._known((query, types)) or await self._prepare(query, types)
             pgconn.enter_pipeline_mode()
             pgconn.send_query_prepared(statement.name, sent, formats, form)
             pgconn.send_flush_request()  # without it the rows wait in the database for the commit
@@ -154,7 +154,7 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
             tx.dump_sequence(values, [PyFormat.AUTO] * len(values))
             types = tx.types or ()
             await self._plan(for_all=True)
-            statement = await self._statement(query, types)
+            statement = self._known((query, types)) or await self._prepare(query, types)
             literals = b", ".join(map(tx.as_literal, values))
             execute = b"EXECUTE %s (%s)" % (statement.name, literals) if values else b"EXECUTE " + statement.name
             pgconn.send_query_params(_EXPLAIN.encode() + execute, None)
@@ -258,9 +258,11 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
             if result.status != ExecStatus.COMMAND_OK:
                 raise error_from_result(result, encoding=self.info.encoding)
 
-    async def _statement(self, query: bytes | str, types: tuple[int, ...]) -> Prepared:
-        statement = self._statements.get((query, types)) or await self._prepare(query, types)
-        self._statements.move_to_end((query, types))
+    def _known(self, key: Key) -> Prepared | None:
+        """A statement that is prepared already, as the one that was used last."""
+        statement = self._statements.get(key)
+        if statement is not None:
+            self._statements.move_to_end(key)
         return statement
 
     async def _prepare(self, query: bytes | str, types: tuple[int, ...]) -> Prepared:
