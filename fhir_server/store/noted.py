@@ -55,7 +55,7 @@ class Keeping:
 
     def __init__(self) -> None:
         self._ended = False
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         self._waiting: list[asyncio.Future[None]] = []
 
     def __await__(self) -> Generator[Any, None, None]:
@@ -67,7 +67,7 @@ class Keeping:
         if self._error is not None:
             raise self._error
 
-    def end(self, error: BaseException | None = None) -> None:
+    def end(self, error: Exception | None = None) -> None:
         """They are on the disk, or will not be."""
         self._ended, self._error = True, error
         for arrival in self._waiting:
@@ -77,7 +77,7 @@ class Keeping:
 
 
 class Noted(msgspec.Struct, frozen=True):
-    """What was read, None where there is nothing; where that is a resource it may be told to nobody before it is kept who reads it."""
+    """What was read, None where there is nothing. Of a resource nobody may be told before `keeping` has ended well."""
 
     version: Version | None
     keeping: Keeping

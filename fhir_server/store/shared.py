@@ -85,15 +85,14 @@ class Shared:
         return [Noted(version, keeping) for version in found]
 
     async def _commit(self, conn: Connection, keeping: Keeping) -> None:
+        failed: Exception | None = psycopg.OperationalError("nobody waited until the notes were on the disk")
         try:
             await conn.committed()
-        except BaseException as error:
-            keeping.end(error)
-            if not isinstance(error, psycopg.Error):
-                raise
-        else:
-            keeping.end()
+            failed = None
+        except psycopg.Error as error:
+            failed = error
         finally:
+            keeping.end(failed)
             await self._pool.give_back(conn)
 
     async def _current(self, targets: list[Target]) -> Sequence[Current | None]:
