@@ -13,7 +13,7 @@ import msgspec
 from fhir_server.outcome import Refusal, refuse
 from fhir_server.store.audit import Note, Told, append, encoded
 from fhir_server.store.gather import Gather
-from fhir_server.store.noted import Keeping
+from fhir_server.store.noted import Keeping, NotKept
 from fhir_server.store.pool import Pool
 from smart_auth.access_token import AccessToken
 from smart_auth.event import Event
@@ -53,7 +53,7 @@ class Trail(msgspec.Struct):
             return
         try:
             await self.keeping
-        except Exception as error:
+        except NotKept as error:
             raise withheld() from error
 
     def note(

@@ -89,9 +89,8 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
         """
         self._check_autocommit()
         async with self.lock:
-            tx, pgconn = self._values, self.pgconn
-            sent = tx.dump_sequence(values, [PyFormat.AUTO] * len(values))
-            types, formats, form = tx.types or (), tx.formats, Format.BINARY if binary else Format.TEXT
+            pgconn, form = self.pgconn, Format.BINARY if binary else Format.TEXT
+            sent, types, formats = self._dumped(values)
             await self._plan(for_all=prepare)
             if not prepare:
                 pgconn.send_query_params(_text(query), sent, types, formats, form)
@@ -108,9 +107,8 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
         """
         self._check_autocommit()
         async with self.lock:
-            tx, pgconn = self._values, self.pgconn
-            sent = tx.dump_sequence(values, [PyFormat.AUTO] * len(values))
-            types, formats, form = tx.types or (), tx.formats, Format.BINARY if binary else Format.TEXT
+            pgconn, form = self.pgconn, Format.BINARY if binary else Format.TEXT
+            sent, types, formats = self._dumped(values)
             await self._plan(for_all=True)
             statement = self._known((query, types)) or await self._prepare(query, types)
             pgconn.enter_pipeline_mode()
@@ -151,14 +149,19 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
     async def _explain_kept(self, query: str, values: Sequence[Any]) -> Result:
         async with self.lock:
             tx, pgconn = self._values, self.pgconn
-            tx.dump_sequence(values, [PyFormat.AUTO] * len(values))
-            types = tx.types or ()
+            _, types, _ = self._dumped(values)
             await self._plan(for_all=True)
             statement = self._known((query, types)) or await self._prepare(query, types)
             literals = b", ".join(map(tx.as_literal, values))
             execute = b"EXECUTE %s (%s)" % (statement.name, literals) if values else b"EXECUTE " + statement.name
             pgconn.send_query_params(_EXPLAIN.encode() + execute, None)
             return self._rows(await self._executed(), {}, Format.TEXT)
+
+    def _dumped(self, values: Sequence[Any]) -> tuple[Sequence[Any], tuple[int, ...], Sequence[Format] | None]:
+        """The values as they are sent, with the types and the formats of them."""
+        tx = self._values
+        sent = tx.dump_sequence(values, [PyFormat.AUTO] * len(values))
+        return sent, tx.types or (), tx.formats
 
     def _check_autocommit(self) -> None:
         if not self.autocommit:

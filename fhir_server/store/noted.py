@@ -48,6 +48,10 @@ class NotedRead(msgspec.Struct, frozen=True, gc=False):
     request: str
 
 
+class NotKept(Exception):
+    """Notes have not come to the disk; the cause says why."""
+
+
 class Keeping:
     """Notes on their way to the disk, to be awaited by all whose answers wait for them; who gives up takes nobody along."""
 
@@ -59,16 +63,16 @@ class Keeping:
         self._waiting: list[asyncio.Future[None]] = []
 
     def __await__(self) -> Generator[Any, None, None]:
-        """Returns when the notes are on the disk; raises what `end` was told where they cannot be kept."""
+        """Returns when the notes are on the disk. Raises NotKept where they will not be."""
         if not self._ended:
             arrival = asyncio.get_running_loop().create_future()
             self._waiting.append(arrival)
             yield from arrival
         if self._error is not None:
-            raise self._error
+            raise NotKept from self._error
 
     def end(self, error: Exception | None = None) -> None:
-        """They are on the disk, or will not be."""
+        """They are on the disk, or an error says why they will not be."""
         self._ended, self._error = True, error
         for arrival in self._waiting:
             if not arrival.done():

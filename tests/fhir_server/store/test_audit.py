@@ -10,7 +10,7 @@ from fhir_server.context import Context
 from fhir_server.interactions.change import Change
 from fhir_server.interactions.write import change
 from fhir_server.store.audit import MOST_EVENTS, Note, append, encoded, waiting, what_was_read
-from fhir_server.store.noted import Keeping, NotedRead, read_noted
+from fhir_server.store.noted import Keeping, NotedRead, NotKept, read_noted
 from tests.fhir_server.working import run
 
 
@@ -117,6 +117,8 @@ def test_what_was_noted_of_each_read_by_a_build_before_is_still_told(database_ur
 
 @pytest.mark.parametrize("failure", [None, psycopg.OperationalError("gone")])
 def test_whoever_waits_for_notes_learns_what_became_of_them(failure: psycopg.Error | None):
+    seen = [NotKept, failure] if failure else [type(None), None]
+
     async def story() -> None:
         keeping = Keeping()
 
@@ -131,6 +133,6 @@ def test_whoever_waits_for_notes_learns_what_became_of_them(failure: psycopg.Err
         keeping.end(failure)
         told = await asyncio.gather(gone, *stay, wait(), return_exceptions=True)
         assert isinstance(told[0], asyncio.CancelledError)
-        assert told[1:] == [failure] * 3
+        assert [[type(one), getattr(one, "__cause__", None)] for one in told[1:]] == [seen] * 3
 
     asyncio.run(story())
