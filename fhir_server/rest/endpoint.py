@@ -82,12 +82,13 @@ class Endpoint:
 
 
 async def _on_record(context: Context, request: Request, rendering: Rendering, scope: Scope) -> Response:
-    """The answer, made while the note of it is on its way to the disk, and given when it is there."""
+    """The answer, made while the note of it is on its way to the disk, and given when it is there; a failure likewise."""
     request.awaits = True
-    response = rendered(shaped(await respond(context, request), request), rendering, context, scope)
-    if request.trail is not None:
-        await request.trail.kept()
-    return response
+    try:
+        return rendered(shaped(await respond(context, request), request), rendering, context, scope)
+    finally:
+        if request.trail is not None:
+            await request.trail.kept()
 
 
 def peer_of(scope: Scope) -> str:

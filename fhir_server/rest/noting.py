@@ -34,11 +34,13 @@ async def noted(context: Context, request: Request, code: str, run: Run) -> Resp
         detail = error.issues[0].diagnostics if isinstance(error, Refusal) else type(error).__name__
         await ledger.keep(_note(trail, request, code, status, None, detail))
         raise
-    if not trail.written:
-        await ledger.keep(_note(trail, request, code, response.status, response.content, None))
-    elif not request.awaits:
-        await trail.kept()
-    return response
+    else:
+        if not trail.written:
+            await ledger.keep(_note(trail, request, code, response.status, response.content, None))
+        return response
+    finally:
+        if not request.awaits:
+            await trail.kept()
 
 
 def _note(trail: Trail, request: Request, code: str, status: int, content: bytes | None, detail: str | None) -> Note:

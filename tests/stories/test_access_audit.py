@@ -216,6 +216,18 @@ def test_a_read_that_cannot_be_noted_for_good_is_withheld(database_url):
         assert len(events(server, f"entity={name}&subtype=read&_count=50")) == 2
 
 
+def test_a_read_whose_answer_cannot_be_made_waits_for_its_note_too(database_url, monkeypatch):
+    def failing(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with secured(database_url) as server:
+        name = written(server, {"resourceType": "Patient", "id": fresh()[:20]})
+        monkeypatch.setattr("fhir_server.rest.endpoint.shaped", failing)
+        assert server.setup.get(f"/{name}").status_code == 500
+        with at_commit_of_reads(database_url, "RAISE 'not kept'"):
+            assert server.setup.get(f"/{name}").status_code == 503
+
+
 def test_nothing_is_told_of_a_read_before_its_note_is_kept(database_url):
     with secured(database_url) as server, ThreadPoolExecutor() as others:
         name = written(server, {"resourceType": "Patient", "id": fresh()[:20]})
